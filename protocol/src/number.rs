@@ -139,7 +139,16 @@ mod tests {
     fn a_number_has_one_text() {
         assert_eq!("0".parse(), Ok(Attempt::NONE));
         assert_eq!("17".parse(), Ok(Sequence::new(17)));
-        for text in ["", "01", "+1", "-1", "1 ", "1e3", "18446744073709551616", "١"] {
+        for text in [
+            "",
+            "01",
+            "+1",
+            "-1",
+            "1 ",
+            "1e3",
+            "18446744073709551616",
+            "١",
+        ] {
             assert!(text.parse::<Epoch>().is_err(), "{text:?} was read");
         }
     }

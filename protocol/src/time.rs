@@ -95,11 +95,9 @@ fn parse(text: &str) -> Option<Timestamp> {
         return None;
     }
     let (millis, zone) = fraction(&bytes[19..])?;
-    let seconds = days_since_1970(year, month, day) * 86_400
-        + hour * 3_600
-        + minute * 60
-        + second.min(59)
-        - offset_seconds(zone)?;
+    let seconds =
+        days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second.min(59)
+            - offset_seconds(zone)?;
     u64::try_from(seconds * 1_000 + millis).ok().map(Timestamp)
 }
 
@@ -116,7 +114,11 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
         return None;
     }
     let millis = (0..3).fold(0, |sum, place| {
-        let digit = if place < len { after_dot[place] - b'0' } else { 0 };
+        let digit = if place < len {
+            after_dot[place] - b'0'
+        } else {
+            0
+        };
         sum * 10 + i64::from(digit)
     });
     Some((millis, &after_dot[len..]))
@@ -223,9 +225,17 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in [
-            "", "tomorrow", "2026-11-22", "2026-11-22T08:30:00", "2026-02-29T00:00:00Z",
-            "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00+1:00",
-            "1969-12-31T23:59:59Z", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00Zé",
+            "",
+            "tomorrow",
+            "2026-11-22",
+            "2026-11-22T08:30:00",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:00+1:00",
+            "1969-12-31T23:59:59Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00Zé",
             "２０２６-01-01T00:00:00Z",
         ] {
             assert!(Timestamp::parse_rfc3339(text).is_err(), "{text:?} was read");
@@ -241,7 +251,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".{0,40}") {
-            let _ = Timestamp::parse_rfc3339(&text).is_ok();
+            prop_assert_eq!(Timestamp::parse_rfc3339(&text), Timestamp::parse_rfc3339(&text));
         }
     }
 }
