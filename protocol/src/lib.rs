@@ -6,12 +6,18 @@
 )]
 
 pub mod answer;
+pub mod backlog;
 pub mod config;
 pub mod core_subject;
 pub mod id;
+pub mod job;
+pub mod ledger;
 pub mod message;
 pub mod number;
 pub mod outcome;
+pub mod retry;
 pub mod subject;
 pub mod submission;
+pub mod takeover;
 pub mod time;
+pub mod window;

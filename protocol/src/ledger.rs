@@ -1,0 +1,375 @@
+//! The fold: the records of the ledger, in their order, become one state, the same on every
+//! coordinator. Total: no record panics, and what no rule makes is counted and ignored.
+//!
+//! It reads no bucket and no clock, and knows nothing of what is dispatched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{ConfigError, QueueConfig};
+use crate::id::{JobId, QueueName};
+use crate::job::{Job, JobState, Recorded, Step};
+use crate::message::{EpochBody, FOLD_VERSION};
+use crate::number::{Accepted, Attempt, Epoch, Revision, Sequence};
+use crate::outcome::OutcomeHead;
+use crate::subject::{AttemptName, JobName, LedgerSubject, Subjects, Verb};
+use crate::submission::{Parsed, Submission};
+use crate::time::Timestamp;
+
+/// One record of the ledger as the broker hands it over.
+pub struct Record<'a> {
+    /// Its place.
+    pub sequence: Sequence,
+    /// When the broker stored it.
+    pub time: Timestamp,
+    /// Its subject.
+    pub subject: &'a str,
+    /// Looks up a header by its name.
+    pub header: &'a dyn Fn(&str) -> Option<&'a str>,
+    /// Its body.
+    pub payload: &'a [u8],
+}
+
+/// What identifies a record: if any of it differs, the store is another one than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordIdentity {
+    /// Its place.
+    pub sequence: Sequence,
+    /// Its subject.
+    pub subject: String,
+    /// When the broker stored it.
+    pub time: Timestamp,
+}
+
+/// All that the records of a ledger add up to.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    jobs: BTreeMap<Accepted, Job>,
+    queues: BTreeMap<QueueName, Queue>,
+    last: Option<RecordIdentity>,
+    epoch: Epoch,
+    ignored: u64,
+}
+
+/// A queue as the ledger knows it.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// Its newest configuration.
+    config: Option<(Revision, Arc<QueueConfig>)>,
+    /// Jobs that wait for its first configuration.
+    unconfigured: Vec<Accepted>,
+}
+
+/// What a record did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Folded {
+    /// A job came, or changed. The first of the two is what it was.
+    Job(Accepted),
+    /// A queue got its first configuration: these jobs, which waited for it, changed too.
+    Configured {
+        /// The queue.
+        queue: QueueName,
+        /// What waited.
+        jobs: Vec<Accepted>,
+    },
+    /// A leader's barrier.
+    Epoch(Epoch),
+    /// A newer version of a coordinator wrote it: this one must stop folding and standing.
+    Newer(String),
+    /// It counts for nothing.
+    Ignored,
+}
+
+impl Ledger {
+    /// Folds the next record. Records are folded once each, in their order.
+    pub fn fold(&mut self, subjects: &Subjects, record: &Record<'_>) -> Folded {
+        if self
+            .last
+            .as_ref()
+            .is_some_and(|last| record.sequence <= last.sequence)
+        {
+            return Folded::Ignored;
+        }
+        let folded = match subjects.parse_ledger(record.subject) {
+            LedgerSubject::Submit { queue, id } => self.submission(record, queue, id),
+            LedgerSubject::Outcome(name) => self.outcome(record, &name),
+            LedgerSubject::Control { name, verb } => self.control(record, &name, verb),
+            LedgerSubject::Config { queue, revision } => self.config(record, queue, revision),
+            LedgerSubject::Epoch(epoch) => self.epoch(record, epoch),
+            LedgerSubject::Unknown => Folded::Ignored,
+        };
+        match &folded {
+            // What is not folded is not passed: another version goes on from here.
+            Folded::Newer(_) => return folded,
+            Folded::Ignored => self.ignored += 1,
+            Folded::Job(_) | Folded::Configured { .. } | Folded::Epoch(_) => {}
+        }
+        self.remember(record);
+        folded
+    }
+
+    /// Notes the last record, reusing the room of the one before.
+    fn remember(&mut self, record: &Record<'_>) {
+        let last = self.last.get_or_insert_with(|| RecordIdentity {
+            sequence: record.sequence,
+            subject: String::new(),
+            time: record.time,
+        });
+        last.sequence = record.sequence;
+        last.time = record.time;
+        last.subject.clear();
+        last.subject.push_str(record.subject);
+    }
+
+    fn submission(&mut self, record: &Record<'_>, queue: &str, id: &str) -> Folded {
+        let accepted = Accepted::from(record.sequence);
+        let (name, state) = match (QueueName::new(queue), JobId::from_encoded(id)) {
+            (Ok(queue), Ok(id)) => {
+                let state = self.submitted(record, &queue, accepted);
+                (JobName::Named { queue, id }, state)
+            }
+            (Err(error), _) | (_, Err(error)) => (
+                JobName::Malformed,
+                JobState::Malformed {
+                    reason: error.to_string(),
+                },
+            ),
+        };
+        let accepted_at = record.time;
+        let job = Job {
+            name,
+            accepted_at,
+            state,
+        };
+        self.jobs.insert(accepted, job);
+        Folded::Job(accepted)
+    }
+
+    fn submitted(
+        &mut self,
+        record: &Record<'_>,
+        queue: &QueueName,
+        accepted: Accepted,
+    ) -> JobState {
+        let submission = match Submission::parse(record.header) {
+            Ok(Parsed::Known(submission)) => submission,
+            Ok(Parsed::Newer(version)) => {
+                return JobState::Parked {
+                    version,
+                    last: Attempt::NONE,
+                };
+            }
+            Err(error) => {
+                return JobState::Malformed {
+                    reason: error.to_string(),
+                };
+            }
+        };
+        let known = self.queues.entry(queue.clone()).or_default();
+        let Some((_, config)) = &known.config else {
+            known.unconfigured.push(accepted);
+            return JobState::Unconfigured(submission);
+        };
+        resolve(&submission, queue, config, record.payload, record.time)
+    }
+
+    fn outcome(&mut self, record: &Record<'_>, name: &AttemptName) -> Folded {
+        let Some(job) = self.job_of(name) else {
+            return Folded::Ignored;
+        };
+        let step = match OutcomeHead::parse(record.payload) {
+            Parsed::Known(head) => {
+                let recorded = Recorded {
+                    attempt: name.attempt,
+                    sequence: record.sequence,
+                    at: record.time,
+                    head,
+                };
+                job.state.outcome(&name.job, &recorded)
+            }
+            Parsed::Newer(version) => park(&mut job.state, version, name.attempt),
+        };
+        changed(step, name.accepted)
+    }
+
+    fn control(&mut self, record: &Record<'_>, name: &AttemptName, verb: Verb) -> Folded {
+        let Some(job) = self.job_of(name) else {
+            return Folded::Ignored;
+        };
+        let step = job.state.control(verb, name.attempt, record.time);
+        changed(step, name.accepted)
+    }
+
+    /// The job that a record names: the number and the id must both be its own.
+    fn job_of(&mut self, name: &AttemptName) -> Option<&mut Job> {
+        self.jobs
+            .get_mut(&name.accepted)
+            .filter(|job| match &job.state {
+                // Discarded under its own name where that could be read, under none where not.
+                JobState::Malformed { .. } => {
+                    name.attempt == Attempt::FIRST && job.name == name.job
+                }
+                JobState::Unconfigured(_)
+                | JobState::Unresolved(..)
+                | JobState::Parked { .. }
+                | JobState::Open(_)
+                | JobState::Final(_) => job.name == name.job,
+            })
+    }
+
+    fn config(&mut self, record: &Record<'_>, name: QueueName, revision: Revision) -> Folded {
+        let config = match QueueConfig::parse(record.payload) {
+            Ok(config) => Arc::new(config),
+            Err(error @ ConfigError::Newer(_)) => {
+                return Folded::Newer(format!("configuration {revision} of queue {name}: {error}"));
+            }
+            Err(ConfigError::Form(_) | ConfigError::Rule { .. }) => return Folded::Ignored,
+        };
+        let queue = self.queues.entry(name.clone()).or_default();
+        if queue
+            .config
+            .as_ref()
+            .is_some_and(|(last, _)| revision <= *last)
+        {
+            return Folded::Ignored;
+        }
+        queue.config = Some((revision, Arc::clone(&config)));
+        let jobs = std::mem::take(&mut queue.unconfigured);
+        for accepted in &jobs {
+            if let Some(job) = self.jobs.get_mut(accepted) {
+                configure(job, &name, &config, record.time);
+            }
+        }
+        Folded::Configured { queue: name, jobs }
+    }
+
+    fn epoch(&mut self, record: &Record<'_>, epoch: Epoch) -> Folded {
+        match EpochBody::parse(record.payload) {
+            Some(body) if body.fold > FOLD_VERSION => Folded::Newer(format!(
+                "the leader of {epoch} ({}) folds by version {}, this one by {FOLD_VERSION}",
+                body.holder, body.fold
+            )),
+            Some(_) if epoch > self.epoch => {
+                self.epoch = epoch;
+                Folded::Epoch(epoch)
+            }
+            Some(_) | None => Folded::Ignored,
+        }
+    }
+
+    /// Gives an unresolved job the payload that was read again.
+    pub fn resolve(&mut self, accepted: Accepted, payload: &[u8]) -> Folded {
+        let Some(job) = self.jobs.get_mut(&accepted) else {
+            return Folded::Ignored;
+        };
+        let (JobState::Unresolved(submission, config), JobName::Named { queue, .. }) =
+            (&job.state, &job.name)
+        else {
+            return Folded::Ignored;
+        };
+        job.state = resolve(submission, queue, config, payload, job.accepted_at);
+        Folded::Job(accepted)
+    }
+
+    /// A job by its acceptance number.
+    #[must_use]
+    pub fn job(&self, accepted: Accepted) -> Option<&Job> {
+        self.jobs.get(&accepted)
+    }
+
+    /// All jobs in the order of their acceptance.
+    pub fn jobs(&self) -> impl Iterator<Item = (Accepted, &Job)> {
+        self.jobs.iter().map(|(accepted, job)| (*accepted, job))
+    }
+
+    /// The newest configuration of a queue.
+    #[must_use]
+    pub fn queue_config(&self, queue: &QueueName) -> Option<&Arc<QueueConfig>> {
+        self.queues
+            .get(queue)?
+            .config
+            .as_ref()
+            .map(|(_, config)| config)
+    }
+
+    /// The queues that have a configuration.
+    pub fn configured(&self) -> impl Iterator<Item = (&QueueName, &Arc<QueueConfig>)> {
+        self.queues
+            .iter()
+            .filter_map(|(name, queue)| queue.config.as_ref().map(|(_, config)| (name, config)))
+    }
+
+    /// The last record that was folded.
+    #[must_use]
+    pub const fn last(&self) -> Option<&RecordIdentity> {
+        self.last.as_ref()
+    }
+
+    /// Its place; 0 before the first.
+    #[must_use]
+    pub fn last_sequence(&self) -> Sequence {
+        self.last
+            .as_ref()
+            .map_or(Sequence::new(0), |last| last.sequence)
+    }
+
+    /// The newest epoch with a barrier.
+    #[must_use]
+    pub const fn newest_epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// How many records counted for nothing.
+    #[must_use]
+    pub const fn ignored(&self) -> u64 {
+        self.ignored
+    }
+}
+
+fn changed(step: Step, accepted: Accepted) -> Folded {
+    match step {
+        Step::Changed => Folded::Job(accepted),
+        Step::Ignored => Folded::Ignored,
+    }
+}
+
+fn resolve(
+    submission: &Submission,
+    queue: &QueueName,
+    config: &Arc<QueueConfig>,
+    payload: &[u8],
+    at: Timestamp,
+) -> JobState {
+    match submission.resolve(queue.as_str(), payload, config) {
+        Ok(spec) => JobState::accepted(spec, config, at),
+        Err(error) => JobState::Malformed {
+            reason: error.to_string(),
+        },
+    }
+}
+
+/// A job that waited for its queue's first configuration takes that one.
+fn configure(job: &mut Job, queue: &QueueName, config: &Arc<QueueConfig>, _at: Timestamp) {
+    let JobState::Unconfigured(submission) = &job.state else {
+        return;
+    };
+    let from_payload = (submission.kind.is_none() && config.kind_pointer.is_some())
+        || (submission.key.is_none() && config.key_pointer.is_some());
+    job.state = if from_payload {
+        JobState::Unresolved(submission.clone(), Arc::clone(config))
+    } else {
+        resolve(submission, queue, config, &[], job.accepted_at)
+    };
+}
+
+/// An outcome of a newer version: the job waits for coordinators that can read it.
+fn park(state: &mut JobState, version: u32, attempt: Attempt) -> Step {
+    if !matches!(state, JobState::Open(_)) || attempt != state.last().next() {
+        return Step::Ignored;
+    }
+    *state = JobState::Parked {
+        version,
+        last: attempt,
+    };
+    Step::Changed
+}

@@ -1,0 +1,302 @@
+//! The writes of a leader that are under way to the work queue: each expects the one before it as
+//! the stream's last, so that nobody else's write can come between unseen.
+//!
+//! A leader's only doubt is a write without an answer, or a refusal that none of its own writes
+//! explains. Then it stops here; a takeover with a new epoch turns what is unanswered into an older
+//! leader's writes, which the new fence refuses.
+
+use std::collections::VecDeque;
+
+use crate::answer::Answer;
+use crate::number::{Accepted, Attempt, Sequence};
+use crate::subject::FENCE_LEN;
+
+/// How many writes may be under way: at most the length of the fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowWidth(usize);
+
+impl WindowWidth {
+    /// The default: most of the speed, half of the fence.
+    pub const DEFAULT: Self = Self(256);
+
+    /// Takes 1 to 512 (the fence's length).
+    #[must_use]
+    pub fn new(width: usize) -> Option<Self> {
+        let longest = usize::try_from(FENCE_LEN).ok()?;
+        (1..=longest).contains(&width).then_some(Self(width))
+    }
+}
+
+/// One write under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flight {
+    /// Tells this write from all others of the leader.
+    pub tag: u64,
+    /// The job.
+    pub accepted: Accepted,
+    /// Which try.
+    pub attempt: Attempt,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// The attempt stands in the work queue already.
+    Occupied,
+    /// There was no room.
+    Full,
+    /// Another sequence was the last.
+    WrongLast,
+}
+
+/// The writes under way.
+#[derive(Debug)]
+pub struct Window {
+    width: usize,
+    /// The sequence that the next write expects to be the last.
+    last: Sequence,
+    next_tag: u64,
+    flights: VecDeque<(Flight, Sequence, Option<Refusal>)>,
+    broken: bool,
+}
+
+/// What an answer means for the leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Landing {
+    /// The write is stored here.
+    Stored(Flight, Sequence),
+    /// Refused; what follows is settled when the whole window has its answers.
+    Waits,
+    /// The whole window has its answers; nothing is in doubt.
+    Settled {
+        /// Refused, and free to be dispatched again.
+        again: Vec<Flight>,
+        /// These stand in the work queue already.
+        there: Vec<Flight>,
+        /// There was no room: pause before the next write.
+        full: bool,
+    },
+    /// Something is in doubt: only a takeover with a new epoch settles it.
+    InDoubt(String),
+}
+
+impl Window {
+    /// A window whose first write expects `last`.
+    #[must_use]
+    pub const fn new(width: WindowWidth, last: Sequence) -> Self {
+        Self {
+            width: width.0,
+            last,
+            next_tag: 1,
+            flights: VecDeque::new(),
+            broken: false,
+        }
+    }
+
+    /// Whether another write may start.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.broken && self.flights.len() < self.width
+    }
+
+    /// Starts a write: what it is, and the sequence it must carry as the expected last.
+    pub fn start(&mut self, accepted: Accepted, attempt: Attempt) -> (Flight, Sequence) {
+        let flight = Flight {
+            tag: self.next_tag,
+            accepted,
+            attempt,
+        };
+        let expected = self.last;
+        self.next_tag += 1;
+        self.last = expected.next();
+        self.flights.push_back((flight, expected, None));
+        (flight, expected)
+    }
+
+    /// Takes the answer to the write `tag`.
+    pub fn land(&mut self, tag: u64, answer: Answer) -> Landing {
+        let Some(at) = self
+            .flights
+            .iter()
+            .position(|(flight, ..)| flight.tag == tag)
+        else {
+            return Landing::Waits;
+        };
+        let (flight, expected, _) = self.flights[at];
+        let refusal = match answer {
+            Answer::Stored(sequence) if sequence == expected.next() => {
+                self.flights.remove(at);
+                // With the rest settled, this may be what the others waited for.
+                return match self.broken && self.all_answered() {
+                    true => self.settle(Some((flight, sequence))),
+                    false => Landing::Stored(flight, sequence),
+                };
+            }
+            Answer::Stored(sequence) | Answer::Duplicate(sequence) => {
+                return Landing::InDoubt(format!(
+                    "a write that expected {expected} was answered with {sequence}"
+                ));
+            }
+            Answer::Occupied => Refusal::Occupied,
+            Answer::Full(_) => Refusal::Full,
+            Answer::WrongLast => Refusal::WrongLast,
+            Answer::Busy | Answer::NoResponders | Answer::Unanswered => {
+                return Landing::InDoubt(format!("a write was answered with {answer:?}"));
+            }
+            Answer::Refused { code, text } => {
+                return Landing::InDoubt(format!("a write was refused with {code}: {text}"));
+            }
+        };
+        self.flights[at].2 = Some(refusal);
+        self.broken = true;
+        if self.all_answered() {
+            self.settle(None)
+        } else {
+            Landing::Waits
+        }
+    }
+
+    fn all_answered(&self) -> bool {
+        self.flights.iter().all(|(.., refusal)| refusal.is_some())
+    }
+
+    /// All answers are there: the first refusal says why, and where to go on.
+    fn settle(&mut self, stored: Option<(Flight, Sequence)>) -> Landing {
+        let Some(&(_, expected, first)) = self.flights.front() else {
+            return Landing::Waits;
+        };
+        if first == Some(Refusal::WrongLast) || stored.is_some_and(|(_, at)| at > expected.next()) {
+            return Landing::InDoubt(format!(
+                "a write that expected {expected} was refused, and none of ours explains it"
+            ));
+        }
+        self.last = expected;
+        self.broken = false;
+        let (mut again, mut there) = (Vec::new(), Vec::new());
+        for (flight, _, refusal) in self.flights.drain(..) {
+            match refusal {
+                Some(Refusal::Occupied) => there.push(flight),
+                Some(Refusal::Full | Refusal::WrongLast) | None => again.push(flight),
+            }
+        }
+        if let Some((flight, _)) = stored {
+            there.push(flight);
+        }
+        let full = first == Some(Refusal::Full);
+        Landing::Settled { again, there, full }
+    }
+
+    /// How many writes have no answer yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Landing, Window, WindowWidth};
+    use crate::answer::Answer;
+    use crate::number::{Accepted, Attempt, Sequence};
+
+    fn window(width: usize) -> Window {
+        Window::new(WindowWidth::new(width).unwrap(), Sequence::new(100))
+    }
+
+    fn start(window: &mut Window, accepted: u64) -> u64 {
+        window.start(Accepted::new(accepted), Attempt::FIRST).0.tag
+    }
+
+    #[test]
+    fn each_write_expects_the_one_before() {
+        let mut window = window(2);
+        let (first, expected) = window.start(Accepted::new(1), Attempt::FIRST);
+        assert_eq!(expected, Sequence::new(100));
+        let (second, expected) = window.start(Accepted::new(2), Attempt::FIRST);
+        assert_eq!(expected, Sequence::new(101));
+        assert!(!window.has_room());
+        let landing = window.land(second.tag, Answer::Stored(Sequence::new(102)));
+        assert_eq!(landing, Landing::Stored(second, Sequence::new(102)));
+        let landing = window.land(first.tag, Answer::Stored(Sequence::new(101)));
+        assert_eq!(landing, Landing::Stored(first, Sequence::new(101)));
+        assert!(window.has_room());
+    }
+
+    #[test]
+    fn an_occupied_subject_breaks_the_chain_and_is_no_doubt() {
+        let mut window = window(8);
+        let tags: Vec<u64> = (1..=3).map(|n| start(&mut window, n)).collect();
+        window.land(tags[0], Answer::Stored(Sequence::new(101)));
+        assert_eq!(window.land(tags[1], Answer::Occupied), Landing::Waits);
+        assert!(!window.has_room(), "no write starts on a broken chain");
+        match window.land(tags[2], Answer::WrongLast) {
+            Landing::Settled { again, there, full } => {
+                assert_eq!(again[0].accepted, Accepted::new(3));
+                assert_eq!(there[0].accepted, Accepted::new(2));
+                assert!(!full);
+            }
+            other => panic!("{other:?}"),
+        }
+        let (_, expected) = window.start(Accepted::new(3), Attempt::FIRST);
+        assert_eq!(
+            expected,
+            Sequence::new(101),
+            "the occupied one took no sequence"
+        );
+    }
+
+    #[test]
+    fn a_refusal_that_none_of_ours_explains_is_a_doubt() {
+        let mut window = window(8);
+        let tags: Vec<u64> = (1..=2).map(|n| start(&mut window, n)).collect();
+        assert_eq!(window.land(tags[0], Answer::WrongLast), Landing::Waits);
+        assert!(matches!(
+            window.land(tags[1], Answer::WrongLast),
+            Landing::InDoubt(_)
+        ));
+    }
+
+    #[test]
+    fn a_refusal_seen_before_its_cause_waits_for_it() {
+        let mut window = window(8);
+        let tags: Vec<u64> = (1..=2).map(|n| start(&mut window, n)).collect();
+        assert_eq!(window.land(tags[1], Answer::WrongLast), Landing::Waits);
+        assert!(matches!(
+            window.land(tags[0], Answer::Occupied),
+            Landing::Settled { .. }
+        ));
+    }
+
+    #[test]
+    fn no_answer_is_a_doubt() {
+        for answer in [
+            Answer::Unanswered,
+            Answer::NoResponders,
+            Answer::Busy,
+            Answer::Duplicate(Sequence::new(1)),
+        ] {
+            let mut window = window(8);
+            let tag = start(&mut window, 1);
+            assert!(matches!(window.land(tag, answer), Landing::InDoubt(_)));
+        }
+    }
+
+    #[test]
+    fn no_room_pauses_and_loses_nothing() {
+        let mut window = window(8);
+        let tag = start(&mut window, 1);
+        match window.land(tag, Answer::Full("maximum bytes exceeded".into())) {
+            Landing::Settled { again, full, .. } => {
+                assert_eq!(again.len(), 1);
+                assert!(full);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_window_is_no_wider_than_the_fence() {
+        assert!(WindowWidth::new(512).is_some());
+        assert!(WindowWidth::new(513).is_none());
+        assert!(WindowWidth::new(0).is_none());
+    }
+}
