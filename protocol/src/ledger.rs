@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::config::{ConfigError, QueueConfig};
 use crate::id::{JobId, QueueName};
-use crate::job::{Job, JobState, Recorded, Step};
-use crate::message::{EpochBody, FOLD_VERSION};
+use crate::job::{End, Job, JobState, Recorded, Step};
+use crate::message::{EpochBody, FOLD_VERSION, QueueStatus};
 use crate::number::{Accepted, Attempt, Epoch, Revision, Sequence};
 use crate::outcome::OutcomeHead;
 use crate::subject::{AttemptName, JobName, LedgerSubject, Subjects, Verb};
@@ -49,6 +49,8 @@ pub struct Ledger {
     last: Option<RecordIdentity>,
     epoch: Epoch,
     ignored: u64,
+    /// How many jobs of each queue stand where.
+    tallies: BTreeMap<String, QueueStatus>,
 }
 
 /// A queue as the ledger knows it.
@@ -174,10 +176,7 @@ impl Ledger {
     }
 
     fn outcome(&mut self, record: &Record<'_>, name: &AttemptName) -> Folded {
-        let Some(job) = self.job_of(name) else {
-            return Folded::Ignored;
-        };
-        let step = match OutcomeHead::parse(record.payload) {
+        self.change(name, |state| match OutcomeHead::parse(record.payload) {
             Parsed::Known(head) => {
                 let recorded = Recorded {
                     attempt: name.attempt,
@@ -185,36 +184,33 @@ impl Ledger {
                     at: record.time,
                     head,
                 };
-                job.state.outcome(&name.job, &recorded)
+                state.outcome(&name.job, &recorded)
             }
-            Parsed::Newer(version) => park(&mut job.state, version, name.attempt),
-        };
-        changed(step, name.accepted)
+            Parsed::Newer(version) => park(state, version, name.attempt),
+        })
     }
 
     fn control(&mut self, record: &Record<'_>, name: &AttemptName, verb: Verb) -> Folded {
-        let Some(job) = self.job_of(name) else {
-            return Folded::Ignored;
-        };
-        let step = job.state.control(verb, name.attempt, record.time);
-        changed(step, name.accepted)
+        self.change(name, |state| state.control(verb, name.attempt, record.time))
     }
 
-    /// The job that a record names: the number and the id must both be its own.
-    fn job_of(&mut self, name: &AttemptName) -> Option<&mut Job> {
-        self.jobs
-            .get_mut(&name.accepted)
-            .filter(|job| match &job.state {
-                // Discarded under its own name where that could be read, under none where not.
-                JobState::Malformed { .. } => {
-                    name.attempt == Attempt::FIRST && job.name == name.job
-                }
-                JobState::Unconfigured(_)
-                | JobState::Unresolved(..)
-                | JobState::Parked { .. }
-                | JobState::Open(_)
-                | JobState::Final(_) => job.name == name.job,
-            })
+    /// Changes the job that a record names: the number and the id must both be its own.
+    fn change(&mut self, name: &AttemptName, step: impl FnOnce(&mut JobState) -> Step) -> Folded {
+        let Some(job) = self.jobs.get_mut(&name.accepted) else {
+            return Folded::Ignored;
+        };
+        let is_malformed = matches!(job.state, JobState::Malformed { .. });
+        if job.name != name.job || (is_malformed && name.attempt != Attempt::FIRST) {
+            return Folded::Ignored;
+        }
+        let before = place(&job.state);
+        match step(&mut job.state) {
+            Step::Changed => {
+                count(&mut self.tallies, job, Some(before));
+                Folded::Job(name.accepted)
+            }
+            Step::Ignored => Folded::Ignored,
+        }
     }
 
     fn config(&mut self, record: &Record<'_>, name: QueueName, revision: Revision) -> Folded {
@@ -237,7 +233,9 @@ impl Ledger {
         let jobs = std::mem::take(&mut queue.unconfigured);
         for accepted in &jobs {
             if let Some(job) = self.jobs.get_mut(accepted) {
-                configure(job, &name, &config, record.time);
+                let before = place(&job.state);
+                configure(job, &name, &config);
+                count(&mut self.tallies, job, Some(before));
             }
         }
         Folded::Configured { queue: name, jobs }
@@ -267,8 +265,17 @@ impl Ledger {
         else {
             return Folded::Ignored;
         };
+        let before = place(&job.state);
         job.state = resolve(submission, queue, config, payload, job.accepted_at);
+        count(&mut self.tallies, job, Some(before));
         Folded::Job(accepted)
+    }
+
+    /// How many jobs of each queue stand where. What is dispatched counts as waiting here.
+    pub fn tallies(&self) -> impl Iterator<Item = (&str, &QueueStatus)> {
+        self.tallies
+            .iter()
+            .map(|(queue, tally)| (queue.as_str(), tally))
     }
 
     /// A job by its acceptance number.
@@ -293,7 +300,7 @@ impl Ledger {
     }
 
     /// The queues that have a configuration.
-    pub fn configured(&self) -> impl Iterator<Item = (&QueueName, &Arc<QueueConfig>)> {
+    pub fn configured(&self) -> impl Iterator<Item = (&QueueName, &Arc<QueueConfig>)> + Clone {
         self.queues
             .iter()
             .filter_map(|(name, queue)| queue.config.as_ref().map(|(_, config)| (name, config)))
@@ -326,11 +333,39 @@ impl Ledger {
     }
 }
 
-fn changed(step: Step, accepted: Accepted) -> Folded {
-    match step {
-        Step::Changed => Folded::Job(accepted),
-        Step::Ignored => Folded::Ignored,
+/// Where a job counts in its queue's tally.
+fn place(state: &JobState) -> fn(&mut QueueStatus) -> &mut u64 {
+    match state {
+        JobState::Unconfigured(_) | JobState::Unresolved(..) => |tally| &mut tally.unconfigured,
+        JobState::Parked { .. } => |tally| &mut tally.parked,
+        JobState::Malformed { .. } | JobState::Open(_) => |tally| &mut tally.waiting,
+        JobState::Final(over) => match over.end {
+            End::Completed => |tally| &mut tally.completed,
+            End::Cancelled => |tally| &mut tally.cancelled,
+            End::Expired => |tally| &mut tally.expired,
+            End::Discarded => |tally| &mut tally.discarded,
+        },
     }
+}
+
+/// Moves a job in its queue's tally from where it was.
+fn count(
+    tallies: &mut BTreeMap<String, QueueStatus>,
+    job: &Job,
+    before: Option<fn(&mut QueueStatus) -> &mut u64>,
+) {
+    let queue = match &job.name {
+        JobName::Named { queue, .. } => queue.as_str(),
+        JobName::Malformed => "%",
+    };
+    if !tallies.contains_key(queue) {
+        tallies.insert(queue.to_owned(), QueueStatus::default());
+    }
+    let tally = tallies.get_mut(queue).expect("it was just put there");
+    if let Some(before) = before {
+        *before(tally) -= 1;
+    }
+    *place(&job.state)(tally) += 1;
 }
 
 fn resolve(
@@ -349,7 +384,7 @@ fn resolve(
 }
 
 /// A job that waited for its queue's first configuration takes that one.
-fn configure(job: &mut Job, queue: &QueueName, config: &Arc<QueueConfig>, _at: Timestamp) {
+fn configure(job: &mut Job, queue: &QueueName, config: &Arc<QueueConfig>) {
     let JobState::Unconfigured(submission) = &job.state else {
         return;
     };

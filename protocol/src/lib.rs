@@ -8,9 +8,13 @@
 pub mod answer;
 pub mod backlog;
 pub mod config;
+pub mod coordinator;
 pub mod core_subject;
+pub mod door;
+pub mod effects;
 pub mod id;
 pub mod job;
+pub mod leader;
 pub mod ledger;
 pub mod message;
 pub mod number;
@@ -21,3 +25,4 @@ pub mod submission;
 pub mod takeover;
 pub mod time;
 pub mod window;
+pub mod workers;
