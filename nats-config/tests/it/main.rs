@@ -1,0 +1,4 @@
+//! This crate against a real nats-server: `NATS_SERVER_BIN`, or the one on the PATH.
+
+mod broker;
+mod server;
