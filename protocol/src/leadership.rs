@@ -25,10 +25,12 @@
 mod candidacy;
 mod contest;
 mod damping;
+mod exchange;
 mod moment;
 mod observation;
 mod reading;
 mod record;
+mod rules;
 mod suspicion;
 mod tenure;
 mod timings;
@@ -37,9 +39,10 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
-pub use contest::{
-    AdvanceRefused, Contest, Detection, Effect, Identity, Input, Leader, LostReason, Mode, Notice,
-    ReadAnswer, ResignRefused, Rules, Standing, Tally,
+pub use contest::Contest;
+pub use exchange::{
+    AdvanceRefused, Effect, Input, Leader, LostReason, Notice, ReadAnswer, ResignRefused, Standing,
+    Tally,
 };
 pub use moment::Moment;
 pub use observation::{Content, Observation};
@@ -47,5 +50,6 @@ pub use record::{
     EPOCH_MAX, Incarnation, IncarnationError, LEASE_MAX, LeaseRecord, LeaseState, RECORD_BYTES_MAX,
     RecordError,
 };
+pub use rules::{Detection, Identity, Mode, Rules};
 pub use suspicion::PingAnswer;
 pub use timings::{LeaseTimings, TimingsError};

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use super::contest::{Contest, Effect, LostReason, Mode};
+use super::contest::Contest;
+use super::exchange::{Effect, LostReason};
 use super::moment::Moment;
 use super::observation::{Content, Observation, Sighting};
 use super::record::{EPOCH_MAX, LeaseRecord, LeaseState};
+use super::rules::Mode;
 use super::suspicion::Quiet;
 use super::tenure::End;
 use super::timings::LeaseTimings;
@@ -82,7 +84,12 @@ impl Contest {
 
     /// Notes a renewal, or a takeover before its time, by somebody else.
     fn compare(&mut self, now: Moment, record: &LeaseRecord) {
-        let Some(Sighting { at, content: Content::Lease(before), .. }) = &self.seen else {
+        let Some(Sighting {
+            at,
+            content: Content::Lease(before),
+            ..
+        }) = &self.seen
+        else {
             return;
         };
         if before.incarnation == record.incarnation {
@@ -152,7 +159,11 @@ impl Contest {
         }
         let (_, over, early) = self.opening()?;
         let revision = self.seen.as_ref()?.revision;
-        Some((Purpose::Acquire { over, early }, revision, self.above_all()?))
+        Some((
+            Purpose::Acquire { over, early },
+            revision,
+            self.above_all()?,
+        ))
     }
 
     /// The epoch after the highest known one, if it can be written down.

@@ -55,11 +55,17 @@ mod tests {
         let mut now = Moment::default();
         for pause in [1, 2, 4, 5, 5] {
             damping.note(now);
-            assert_eq!(damping.allows_from(), Some(now.after(Duration::from_secs(pause))));
+            assert_eq!(
+                damping.allows_from(),
+                Some(now.after(Duration::from_secs(pause)))
+            );
             now = damping.allows_from().unwrap();
         }
         now = now.after(Duration::from_secs(10));
         damping.note(now);
-        assert_eq!(damping.allows_from(), Some(now.after(Duration::from_secs(1))));
+        assert_eq!(
+            damping.allows_from(),
+            Some(now.after(Duration::from_secs(1)))
+        );
     }
 }

@@ -119,7 +119,9 @@ pub enum RecordError {
     #[error("read the lease record: {0}")]
     Shape(String),
     /// Written by a newer version.
-    #[error("read the lease record: it has version {found}, this program reads up to {VERSION}: update it")]
+    #[error(
+        "read the lease record: it has version {found}, this program reads up to {VERSION}: update it"
+    )]
     Newer {
         /// The record's version.
         found: u32,

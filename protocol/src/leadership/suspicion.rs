@@ -158,7 +158,9 @@ mod tests {
 
         fn ping(&mut self, answer: PingAnswer, quiet: Quiet) -> Verdict {
             let (number, _) = self.suspicion.ping(self.now, EVERY).unwrap();
-            let verdict = self.suspicion.answered(self.now, (number, answer), (EVERY, quiet));
+            let verdict = self
+                .suspicion
+                .answered(self.now, (number, answer), (EVERY, quiet));
             self.now = self.now.after(EVERY);
             verdict
         }
@@ -167,21 +169,45 @@ mod tests {
     #[test]
     fn two_silences_in_a_row_confirm_and_an_answer_withdraws() {
         let mut bench = Bench::new();
-        assert_eq!(bench.ping(PingAnswer::Alive, Quiet::Short), Verdict::Unchanged);
-        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
-        assert_eq!(bench.ping(PingAnswer::Alive, Quiet::Short), Verdict::Unchanged);
-        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
-        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Confirmed);
-        assert_eq!(bench.ping(PingAnswer::Alive, Quiet::Short), Verdict::Withdrawn);
+        assert_eq!(
+            bench.ping(PingAnswer::Alive, Quiet::Short),
+            Verdict::Unchanged
+        );
+        assert_eq!(
+            bench.ping(PingAnswer::NoResponders, Quiet::Short),
+            Verdict::Unchanged
+        );
+        assert_eq!(
+            bench.ping(PingAnswer::Alive, Quiet::Short),
+            Verdict::Unchanged
+        );
+        assert_eq!(
+            bench.ping(PingAnswer::NoResponders, Quiet::Short),
+            Verdict::Unchanged
+        );
+        assert_eq!(
+            bench.ping(PingAnswer::NoResponders, Quiet::Short),
+            Verdict::Confirmed
+        );
+        assert_eq!(
+            bench.ping(PingAnswer::Alive, Quiet::Short),
+            Verdict::Withdrawn
+        );
     }
 
     #[test]
     fn the_silence_of_one_who_never_answered_counts_only_when_it_is_long() {
         let mut bench = Bench::new();
         for _ in 0..5 {
-            assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+            assert_eq!(
+                bench.ping(PingAnswer::NoResponders, Quiet::Short),
+                Verdict::Unchanged
+            );
         }
-        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Long), Verdict::Confirmed);
+        assert_eq!(
+            bench.ping(PingAnswer::NoResponders, Quiet::Long),
+            Verdict::Confirmed
+        );
     }
 
     #[test]
@@ -190,10 +216,19 @@ mod tests {
         bench.ping(PingAnswer::Alive, Quiet::Short);
         bench.ping(PingAnswer::NoResponders, Quiet::Short);
         bench.suspicion.renewed();
-        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+        assert_eq!(
+            bench.ping(PingAnswer::NoResponders, Quiet::Short),
+            Verdict::Unchanged
+        );
         bench.suspicion.watch(&"B".parse().unwrap(), bench.now);
-        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
-        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+        assert_eq!(
+            bench.ping(PingAnswer::NoResponders, Quiet::Short),
+            Verdict::Unchanged
+        );
+        assert_eq!(
+            bench.ping(PingAnswer::NoResponders, Quiet::Short),
+            Verdict::Unchanged
+        );
     }
 
     #[test]
@@ -203,7 +238,9 @@ mod tests {
         bench.suspicion.forget();
         bench.suspicion.watch(&"A".parse().unwrap(), bench.now);
         let answer = (number, PingAnswer::NoResponders);
-        let verdict = bench.suspicion.answered(bench.now, answer, (EVERY, Quiet::Long));
+        let verdict = bench
+            .suspicion
+            .answered(bench.now, answer, (EVERY, Quiet::Long));
         assert_eq!(verdict, Verdict::Unchanged);
         assert_eq!(bench.suspicion.confirmed(), None);
     }

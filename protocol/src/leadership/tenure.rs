@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::contest::{
-    AdvanceRefused, Contest, Effect, LostReason, Mode, Notice, ResignRefused, Standing, leader,
-};
+use super::contest::{Contest, leader};
+use super::exchange::{AdvanceRefused, Effect, LostReason, Notice, ResignRefused, Standing};
 use super::moment::Moment;
 use super::observation::{Content, Sighting};
 use super::record::{EPOCH_MAX, LeaseRecord, LeaseState};
+use super::rules::Mode;
 use super::timings::LeaseTimings;
 use super::writing::{Early, Over, Pending, Purpose};
 use crate::number::{Epoch, Sequence};
@@ -101,13 +101,15 @@ impl Contest {
 
     pub(super) fn advance(&mut self, now: Moment, floor: Epoch, effects: &mut Vec<Effect>) {
         let refuse = |refused| Effect::Advanced(Err(refused));
-        let standing = self.tenure.as_mut().filter(|tenure| {
-            tenure.phase != Phase::Won && tenure.resigning.is_none() && tenure.advance.is_none()
-        });
-        let Some(tenure) = standing else {
+        let leads = |tenure: &&mut Tenure| tenure.phase != Phase::Won && tenure.resigning.is_none();
+        let Some(tenure) = self.tenure.as_mut().filter(leads) else {
             effects.push(refuse(AdvanceRefused::NotLeading));
             return;
         };
+        if tenure.advance.is_some() {
+            effects.push(refuse(AdvanceRefused::UnderWay));
+            return;
+        }
         if floor >= EPOCH_MAX {
             effects.push(refuse(AdvanceRefused::TooHigh(floor)));
             return;
@@ -180,7 +182,11 @@ impl Contest {
             None => self.begin(now, (revision, epoch, acquired), write),
         }
         self.highest = self.highest.max(epoch);
-        if self.tenure.as_ref().is_some_and(|tenure| tenure.raise || tenure.resigning.is_some()) {
+        if self
+            .tenure
+            .as_ref()
+            .is_some_and(|tenure| tenure.raise || tenure.resigning.is_some())
+        {
             self.writing.due = now;
         }
         self.watch_trust(now, effects);

@@ -25,7 +25,9 @@ pub enum TimingsError {
     #[error("check the election's times: lease, renew, request and margin must be above zero")]
     Zero,
     /// A lease that is not whole milliseconds cannot be written down.
-    #[error("check the election's times: lease must be whole milliseconds and at most {LEASE_MAX:?}")]
+    #[error(
+        "check the election's times: lease must be whole milliseconds and at most {LEASE_MAX:?}"
+    )]
     Lease,
     /// One renewal and its repeat do not fit into the trusted time.
     #[error("check the election's times: renew + 2 x request + margin must be below lease")]
@@ -134,7 +136,11 @@ mod tests {
 
     #[test]
     fn the_profiles_hold_and_only_the_stable_one_outlasts_a_broker() {
-        for timings in [LeaseTimings::stable(), LeaseTimings::quick(), LeaseTimings::test()] {
+        for timings in [
+            LeaseTimings::stable(),
+            LeaseTimings::quick(),
+            LeaseTimings::test(),
+        ] {
             assert_eq!(timings.validate(), Ok(()));
         }
         assert!(LeaseTimings::stable().survives_broker_crash());
@@ -149,10 +155,19 @@ mod tests {
             assert_eq!(timings.validate(), Err(error));
         };
         check(|t| t.margin = Duration::ZERO, TimingsError::Zero);
-        check(|t| t.lease = Duration::from_micros(15_000_001), TimingsError::Lease);
+        check(
+            |t| t.lease = Duration::from_micros(15_000_001),
+            TimingsError::Lease,
+        );
         check(|t| t.lease = Duration::MAX, TimingsError::Lease);
-        check(|t| t.request = Duration::from_secs(6), TimingsError::Relation);
+        check(
+            |t| t.request = Duration::from_secs(6),
+            TimingsError::Relation,
+        );
         check(|t| t.renew = Duration::MAX, TimingsError::Relation);
-        check(|t| t.renew = Duration::from_secs(6), TimingsError::TooFewRenewals);
+        check(
+            |t| t.renew = Duration::from_secs(6),
+            TimingsError::TooFewRenewals,
+        );
     }
 }

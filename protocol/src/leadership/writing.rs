@@ -13,7 +13,10 @@ const UNANSWERED_MAX: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// Take the lease over. `Vacancy`: nothing stood there, or nothing legible.
-    Acquire { over: Over, early: Early },
+    Acquire {
+        over: Over,
+        early: Early,
+    },
     Renew,
     Release,
 }
@@ -70,7 +73,10 @@ impl Writing {
         if let Some(pending) = self.take(nonce) {
             return Some(pending);
         }
-        let place = self.unanswered.iter().position(|write| write.nonce == nonce)?;
+        let place = self
+            .unanswered
+            .iter()
+            .position(|write| write.nonce == nonce)?;
         self.unanswered.remove(place)
     }
 
