@@ -1,9 +1,5 @@
 //! The rules. No IO, no clock, no randomness, no NATS.
-#![warn(
-    missing_docs,
-    clippy::missing_errors_doc,
-    clippy::wildcard_enum_match_arm
-)]
+#![warn(missing_docs, clippy::missing_errors_doc, clippy::wildcard_enum_match_arm)]
 
 pub mod answer;
 pub mod backlog;
@@ -15,6 +11,7 @@ pub mod effects;
 pub mod id;
 pub mod job;
 pub mod leader;
+pub mod leadership;
 pub mod ledger;
 pub mod message;
 pub mod number;

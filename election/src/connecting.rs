@@ -1,0 +1,144 @@
+//! How a connection of an election comes about, and how often it is tried. A connection serves once:
+//! a client that reconnected by itself would send, late, what was meant for another moment.
+
+use std::time::Duration;
+
+use async_nats::{Client, ServerAddr, jetstream};
+use protocol::leadership::Incarnation;
+
+use crate::bucket::{Bucket, BucketError, ensure};
+use crate::config::{ElectionConfig, Provision};
+use crate::link::Link;
+
+/// Commands that may wait in the client; more are not sent at all.
+const CLIENT_CAPACITY: usize = 64;
+/// Messages that may wait in a subscription.
+const SUBSCRIPTION_CAPACITY: usize = 256;
+/// How often the client asks the server whether it lives; two silences end the connection.
+const CLIENT_PING_EVERY: Duration = Duration::from_secs(1);
+/// How long one server may take to connect and to answer.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// Where nobody listens: what a used-up connection reconnects to.
+const NOWHERE: &str = "nats://127.0.0.1:0";
+/// The pauses between tries.
+const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_MAX: Duration = Duration::from_millis(500);
+
+/// The server is too old below this version: compare-and-set of clusters was not yet sound.
+const SERVER_MIN: (i64, i64, i64) = (2, 12, 0);
+
+/// No usable connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No server could be named, reached or subscribed at.
+    #[error("connect the election to {server}: {reason}")]
+    Unreachable {
+        /// Which server.
+        server: String,
+        /// The client's words.
+        reason: String,
+    },
+    /// The server is older than this crate is safe with.
+    #[error("connect the election to {server}: it is version {version}, needed is {}.{}.{} or later", SERVER_MIN.0, SERVER_MIN.1, SERVER_MIN.2)]
+    TooOld {
+        /// Which server.
+        server: String,
+        /// Its version.
+        version: String,
+    },
+}
+
+/// Connects to one of the servers, another one at each try.
+pub(crate) async fn connect(
+    config: ElectionConfig,
+    incarnation: Incarnation,
+    attempt: usize,
+) -> Result<Link, ConnectError> {
+    let unreachable = |server: &str, reason: String| ConnectError::Unreachable {
+        server: server.to_owned(),
+        reason,
+    };
+    let (servers, options) = config
+        .broker
+        .servers()
+        .await
+        .map_err(|error| unreachable("the broker", error.to_string()))?;
+    let Some(server) = pick(&servers, &incarnation, attempt) else {
+        return Err(unreachable(
+            "the broker",
+            "no server is configured".to_owned(),
+        ));
+    };
+    let name = server.as_url_str();
+    let fails = |reason: String| unreachable(name, reason);
+    let client = options
+        .client_capacity(CLIENT_CAPACITY)
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .ping_interval(CLIENT_PING_EVERY)
+        .connection_timeout(CONNECT_MAX)
+        .request_timeout(Some(CONNECT_MAX))
+        .ignore_discovered_servers()
+        .max_reconnects(1)
+        .connect(server.clone())
+        .await
+        .map_err(|error| fails(error.to_string()))?;
+    check_version(&client, name)?;
+    let prepare = async {
+        let used_up = client.set_server_pool(NOWHERE).await;
+        used_up.map_err(|error| fails(error.to_string()))?;
+        let link = Link::new(client.clone(), &config, &incarnation).await;
+        let link = link.map_err(|error| fails(error.to_string()))?;
+        // From the flush on, the server knows our ping subject.
+        client
+            .flush()
+            .await
+            .map_err(|error| fails(error.to_string()))?;
+        Ok(link)
+    };
+    tokio::time::timeout(CONNECT_MAX, prepare)
+        .await
+        .map_err(|_| fails("no answer to the subscriptions".to_owned()))?
+}
+
+/// Whether the bucket carries the election, asked on a connection.
+pub(crate) async fn verify(
+    client: Client,
+    config: ElectionConfig,
+    provision: Provision,
+) -> Result<Bucket, BucketError> {
+    let mut context = jetstream::new(client);
+    context.set_timeout(CONNECT_MAX);
+    ensure(&context, &config, provision).await
+}
+
+/// The pause before a try: none before the first.
+pub(crate) fn retry_after(attempt: usize) -> Duration {
+    if attempt == 0 {
+        return Duration::ZERO;
+    }
+    let doublings = u32::try_from(attempt - 1).unwrap_or(u32::MAX).min(10);
+    RETRY_FIRST.saturating_mul(1 << doublings).min(RETRY_MAX)
+}
+
+/// Candidates begin with different servers, and go round.
+fn pick<'a>(
+    servers: &'a [ServerAddr],
+    incarnation: &Incarnation,
+    attempt: usize,
+) -> Option<&'a ServerAddr> {
+    let bytes = incarnation.as_str().bytes();
+    let start = bytes.fold(0_usize, |sum, byte| sum.wrapping_add(usize::from(byte)));
+    let place = start.wrapping_add(attempt).checked_rem(servers.len())?;
+    servers.get(place)
+}
+
+fn check_version(client: &Client, server: &str) -> Result<(), ConnectError> {
+    let (major, minor, patch) = SERVER_MIN;
+    if client.is_server_compatible(major, minor, patch) {
+        return Ok(());
+    }
+    Err(ConnectError::TooOld {
+        server: server.to_owned(),
+        version: client.server_info().version,
+    })
+}
