@@ -9,6 +9,8 @@ use super::context::{self, Context, set};
 use super::environment::Environment;
 use super::error::ConnectError;
 use super::settings::{ConnectionSettings, ContextChoice};
+use crate::broker::Broker;
+use crate::names::Names;
 
 /// Where the server is when nothing says so.
 const SERVER_DEFAULT: &str = "nats://127.0.0.1:4222";
@@ -116,13 +118,13 @@ impl Connection {
         self.api_prefix.as_deref()
     }
 
-    /// The `JetStream` context of a connection, with the API prefix and time-out set.
+    /// The raw requests of `names` over a connection, with this time-out and API prefix.
     #[must_use]
-    pub fn jetstream(&self, client: async_nats::Client) -> async_nats::jetstream::Context {
-        let builder = async_nats::jetstream::context::ContextBuilder::new().timeout(self.timeout);
+    pub fn broker(&self, client: async_nats::Client, names: Names) -> Broker {
+        let broker = Broker::new(client, names).with_timeout(self.timeout);
         match &self.api_prefix {
-            Some(prefix) => builder.api_prefix(prefix).build(client),
-            None => builder.build(client),
+            Some(prefix) => broker.with_api_prefix(prefix),
+            None => broker,
         }
     }
 

@@ -1,5 +1,8 @@
 //! Secrets given as URIs: `env://NAME` and `data:`; others are refused with what to do instead.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::environment::Environment;
 use super::error::ConnectError;
 use super::resolved::Placed;
@@ -51,32 +54,11 @@ pub(super) fn secret_uri(
 fn data_uri(data: &str) -> Option<String> {
     let (head, body) = data.split_once(',')?;
     let bytes = if head.ends_with(";base64") {
-        base64(body)?
+        STANDARD.decode(body).ok()?
     } else {
         percent(body)?
     };
     String::from_utf8(bytes).ok()
-}
-
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let (mut out, mut bits, mut held) = (Vec::new(), 0_u32, 0_u32);
-    for byte in text.bytes().filter(|byte| *byte != b'=') {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(value)) & 0xff_ffff;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push(u8::try_from(bits >> held & 0xff).ok()?);
-        }
-    }
-    Some(out)
 }
 
 /// The bytes of a percent-encoded text.
