@@ -1,1 +1,3 @@
-//! placeholder
+//! The coordinator as a library, for its binary and for tests.
+
+pub mod settings;

@@ -5,6 +5,7 @@
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod broker;
+pub mod connection;
 pub mod names;
 pub mod read_error;
 pub mod stored;
