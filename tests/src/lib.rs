@@ -1,1 +1,21 @@
-//! placeholder
+//! The harness: real NATS servers, real processes, the real command line tool, for tests, bench and demo.
+//!
+//! Everything here starts something, listens to it or waits for it, and takes it down when it is
+//! dropped. It never decides whether the system is right: that is said by the tests.
+//!
+//! A test fails by panicking (`unwrap`, `expect`, `assert!`): then each server and process prints the
+//! end of its output and the folder of the server is kept. A test that returns an `Err` loses both.
+
+pub mod cluster;
+pub mod natscli;
+pub mod port;
+pub mod process;
+pub mod program;
+pub mod raw;
+pub mod server;
+pub mod wait;
+
+pub use cluster::Cluster;
+pub use natscli::NatsCli;
+pub use process::Process;
+pub use server::{Server, ServerOptions};

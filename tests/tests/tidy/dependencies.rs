@@ -1,0 +1,119 @@
+//! Rules about who depends on whom, read from the manifests and from cargo itself.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use tests::program::repository;
+
+use crate::tree::{files, none};
+
+/// All that the rules may depend on.
+const PROTOCOL_MAY: [&str; 3] = ["serde", "serde_json", "thiserror"];
+
+/// What every program that talks to NATS in Rust has anyway.
+const BASE: [&str; 4] = ["async-nats", "tokio", "serde", "serde_json"];
+
+/// How many crates the SDK may add to that, our own among them.
+const SDK_ADDS_MAX: usize = 15;
+
+fn manifests() -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = files(&["Cargo.toml"])
+        .into_iter()
+        .map(|file| (file.path, file.text))
+        .collect();
+    found.retain(|(path, _)| path != "Cargo.toml");
+    found
+}
+
+/// The names under `[dependencies]`.
+fn direct(manifest: &str) -> BTreeSet<&str> {
+    manifest
+        .lines()
+        .skip_while(|line| line.trim() != "[dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split(['.', '=', ' ']).next())
+        .filter(|name| !name.is_empty() && !name.starts_with('#'))
+        .collect()
+}
+
+/// Every crate below a package, itself included, as cargo resolves it for this machine.
+fn tree(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(repository())
+        .args(["tree", "-e", "normal", "--prefix", "none", "--locked"])
+        .args(["--offline", "-f", "{p}", "-p", package])
+        .output()
+        .expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree -p {package}: {errors}");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_rules_depend_on_nothing_that_does_io() {
+    let manifests = manifests();
+    let (path, text) = manifests
+        .iter()
+        .find(|(path, _)| path == "protocol/Cargo.toml")
+        .expect("protocol has a manifest");
+    let found: Vec<String> = direct(text)
+        .difference(&BTreeSet::from(PROTOCOL_MAY))
+        .map(|name| format!("{path}: {name}"))
+        .collect();
+    none(
+        &found,
+        "protocol may depend on serde, serde_json and thiserror alone: do the rest in another crate",
+    );
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() {
+    let found: Vec<String> = manifests()
+        .into_iter()
+        .filter(|(_, text)| !text.contains("[lints]\nworkspace = true"))
+        .map(|(path, _)| path)
+        .collect();
+    none(
+        &found,
+        "add `[lints]` with `workspace = true` to the manifest",
+    );
+}
+
+#[test]
+fn every_version_stands_in_one_place() {
+    let mut found = Vec::new();
+    for (path, text) in manifests() {
+        let mut in_dependencies = false;
+        for line in text.lines() {
+            if line.starts_with('[') {
+                in_dependencies = line.contains("dependencies");
+            } else if in_dependencies && line.contains('=') && !line.contains("workspace = true") {
+                found.push(format!("{path}: {line}"));
+            }
+        }
+    }
+    none(
+        &found,
+        "name the version in [workspace.dependencies] and take it with `workspace = true`",
+    );
+}
+
+#[test]
+fn a_worker_pays_for_few_crates() {
+    let mut base = BTreeSet::new();
+    for package in BASE {
+        base.extend(tree(package));
+    }
+    let sdk = tree("worker-sdk");
+    let added: Vec<&String> = sdk.difference(&base).collect();
+    assert!(
+        added.len() <= SDK_ADDS_MAX,
+        "worker-sdk adds {} crates to {BASE:?}, {SDK_ADDS_MAX} at most: drop a dependency of it. It adds {added:?}",
+        added.len()
+    );
+}
