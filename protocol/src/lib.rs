@@ -9,6 +9,7 @@ pub mod answer;
 pub mod config;
 pub mod core_subject;
 pub mod id;
+pub mod leadership;
 pub mod message;
 pub mod number;
 pub mod outcome;

@@ -1,0 +1,608 @@
+//! One process's part in one election: what it knows, what it is, and what follows from each input.
+
+use std::time::Duration;
+
+use super::damping::Damping;
+use super::moment::Moment;
+use super::observation::{Content, Observation, Sighting};
+use super::reading::Reading;
+use super::record::{Incarnation, LeaseRecord, LeaseState, is_name};
+use super::suspicion::{PingAnswer, Suspicion, Verdict};
+use super::tenure::{End, Tenure};
+use super::timings::{LeaseTimings, TimingsError};
+use super::writing::{Pending, Purpose, Writing};
+use crate::answer::Answer;
+use crate::number::{Epoch, Sequence};
+use crate::time::Timestamp;
+
+/// How a takeover is made safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// What the leader writes is fenced by its epoch: a suspected holder is replaced at once.
+    Fenced,
+    /// Nothing is fenced: the lease is waited out. A holder that was suspended goes on under a new
+    /// epoch.
+    Strict,
+}
+
+/// How a dead holder is found, and how restless the candidates may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detection {
+    /// How often a candidate pings the holder; also the least distance of two silent pings.
+    pub every: Duration,
+    /// The pause after an early takeover, before the next one.
+    pub pause_first: Duration,
+    /// The longest such pause; it doubles from takeover to takeover.
+    pub pause_max: Duration,
+    /// Candidates spread their takeovers over this time, so that they do not all write at once.
+    pub spread: Duration,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_millis(25),
+            pause_first: Duration::from_secs(1),
+            pause_max: Duration::from_secs(30),
+            spread: Duration::from_millis(10),
+        }
+    }
+}
+
+/// The rules that one candidate plays by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Lease, renewal, request, margin.
+    pub timings: LeaseTimings,
+    /// Fenced or strict.
+    pub mode: Mode,
+    /// No lease in the bucket is longer: a quarter of the bucket's age limit. It is how long a
+    /// record that nobody can read is waited out.
+    pub lease_max: Duration,
+    /// Pings and damping.
+    pub detection: Detection,
+}
+
+/// Who this process is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name shown to people: 1 to 256 bytes without control characters.
+    pub holder: String,
+    /// This life of the process.
+    pub incarnation: Incarnation,
+    /// Where it runs, for people.
+    pub host: String,
+    /// When this life began: on the local clock and on the wall clock. The wall clock dates records
+    /// for people and decides nothing.
+    pub started: (Moment, Timestamp),
+}
+
+/// What reaches a contest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// There is a connection, a new one: nothing asked before is answered on it.
+    Connected,
+    /// The connection is gone: what is under way will not be answered, and may land all the same.
+    Disconnected,
+    /// Stand for election from now on.
+    Campaign,
+    /// Stand no longer. Who leads goes on leading.
+    Withdraw,
+    /// The work of the leader has stopped: release the lease and stand no longer.
+    Resign,
+    /// The leader needs a new epoch, above this one.
+    Advance(Epoch),
+    /// Epochs up to this one are used up, as other records show.
+    Floor(Epoch),
+    /// Somebody wrote the key: who and with which nonce, if it could be read.
+    Hint(Option<(Incarnation, u64)>),
+    /// The answer to [`Effect::Read`].
+    Read(u64, ReadAnswer),
+    /// The answer to [`Effect::Write`].
+    Wrote(u64, Answer),
+    /// The answer to [`Effect::Ping`].
+    Pinged(u64, PingAnswer),
+    /// The bucket is not the one it was: its revisions begin anew.
+    BucketReplaced,
+}
+
+/// What a read by the stream leader gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadAnswer {
+    /// What stands at the key.
+    Seen(Observation),
+    /// No answer that tells anything.
+    Failed,
+}
+
+/// What must be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Every permit ends now.
+    Distrust,
+    /// Permits of this epoch hold until this moment, all others end.
+    Trust(Epoch, Moment),
+    /// Tell the program.
+    Notify(Notice),
+    /// Publish the record if the key's last revision is `expected` (0: none). Answered by
+    /// [`Input::Wrote`] with the record's nonce. Never queued, never repeated by the client.
+    Write {
+        /// The revision that must be the key's last.
+        expected: Sequence,
+        /// What to store.
+        record: LeaseRecord,
+    },
+    /// Read the key at the stream leader. Answered by [`Input::Read`] with this number.
+    Read(u64),
+    /// Ask whether this incarnation answers. Answered by [`Input::Pinged`] with this number.
+    Ping(u64, Incarnation),
+    /// [`Input::Advance`] came to this.
+    Advanced(Result<Epoch, AdvanceRefused>),
+    /// [`Input::Resign`] came to this.
+    Resigned(Result<(), ResignRefused>),
+}
+
+/// What a program is told, in order. After each `Acquired` comes exactly one `Released` or `Lost`
+/// of the same leadership; between them `Suspended` and `Resumed` alternate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// This process stands for election.
+    Candidate,
+    /// This process leads.
+    Acquired {
+        /// The number of its leadership.
+        epoch: Epoch,
+    },
+    /// The lease could not be renewed in time: act no more. Others may have taken over, or not.
+    Suspended {
+        /// The epoch held until now.
+        epoch: Epoch,
+    },
+    /// Nobody had taken over: this process leads on.
+    Resumed {
+        /// The epoch from now on; a new one in strict mode.
+        epoch: Epoch,
+    },
+    /// The lease was given back.
+    Released {
+        /// The epoch that ended.
+        epoch: Epoch,
+    },
+    /// The leadership ended otherwise.
+    Lost {
+        /// The epoch that ended.
+        epoch: Epoch,
+        /// Why.
+        reason: LostReason,
+    },
+    /// The record names another leader, or none.
+    LeaderChanged(Option<Leader>),
+}
+
+/// Whom the record names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leader {
+    /// The name for people.
+    pub holder: String,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+    /// The number of the leadership.
+    pub epoch: Epoch,
+}
+
+/// Why a leadership ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LostReason {
+    /// Another process took over.
+    #[error("{} took over under {}", .0.holder, .0.epoch)]
+    TakenOver(Leader),
+    /// The record is released, but not by this leadership.
+    #[error("the record was released")]
+    Released,
+    /// Something that is no lease record stands at the key.
+    #[error("the record was overwritten")]
+    Overwritten,
+    /// Nothing stands at the key any more.
+    #[error("the record was deleted")]
+    Deleted,
+    /// The bucket lost its newest records, or is another one.
+    #[error("the bucket went back or was replaced")]
+    WentBack,
+    /// The release was not answered within a lease.
+    #[error("the release was not answered")]
+    Unanswered,
+    /// The election was stopped while it led.
+    #[error("the election was stopped")]
+    Stopped,
+}
+
+/// Why no new epoch was taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdvanceRefused {
+    /// This process does not lead.
+    #[error("take a new epoch: this process does not lead")]
+    NotLeading,
+    /// The leadership ended before the new epoch was stored.
+    #[error("take a new epoch: the leadership ended before")]
+    Ended,
+    /// No epoch above the floor can be written down.
+    #[error("take a new epoch: {0} is too high to go above it")]
+    TooHigh(Epoch),
+}
+
+/// Why the lease was not given back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("release the lease: {0}")]
+pub struct ResignRefused(pub LostReason);
+
+/// What this process is in the election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does not stand.
+    Follower,
+    /// It stands.
+    Candidate,
+    /// It leads, until this moment unless it renews.
+    Leading(Epoch, Moment),
+    /// It led, and does not know whether it still does.
+    Suspended(Epoch),
+    /// It led and gives the lease back.
+    Resigning(Epoch),
+}
+
+/// Counts since the start, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Leaderships won.
+    pub acquired: u64,
+    /// Leaderships ended otherwise than by release.
+    pub lost: u64,
+    /// Times suspended.
+    pub suspended: u64,
+    /// Writes that were stored.
+    pub stored: u64,
+    /// Writes refused because another write was under way (to be tried again).
+    pub busy: u64,
+    /// Writes refused because of another revision.
+    pub conflicts: u64,
+    /// Writes without an answer.
+    pub unanswered: u64,
+    /// Writes refused for another reason.
+    pub refused: u64,
+    /// Holders taken for dead.
+    pub suspicions: u64,
+    /// Suspicions that the holder's ping or renewal disproved.
+    pub suspicions_withdrawn: u64,
+    /// Takeovers before the lease had run out.
+    pub early_takeovers: u64,
+    /// The least trust that was left when a renewal arrived: near zero is an alarm.
+    pub trust_left_min: Option<Duration>,
+}
+
+/// One process's part in one election.
+#[derive(Debug)]
+pub struct Contest {
+    pub(super) rules: Rules,
+    pub(super) me: Identity,
+    pub(super) now: Moment,
+    pub(super) connected: Option<Moment>,
+    pub(super) campaigning: bool,
+    pub(super) tenure: Option<Tenure>,
+    pub(super) trusted: Option<(Epoch, Moment)>,
+    pub(super) seen: Option<Sighting>,
+    pub(super) highest: Epoch,
+    pub(super) reading: Reading,
+    pub(super) writing: Writing,
+    pub(super) behind_since: Option<Moment>,
+    pub(super) suspicion: Suspicion,
+    pub(super) damping: Damping,
+    pub(super) told: Option<Leader>,
+    pub(super) tally: Tally,
+}
+
+impl Contest {
+    /// Begins as a follower without a connection.
+    ///
+    /// # Errors
+    /// The times do not fit together.
+    pub fn new(rules: Rules, mut me: Identity) -> Result<Self, TimingsError> {
+        rules.timings.validate()?;
+        // Our own record must be legible to us.
+        if !is_name(&me.holder) {
+            me.holder = me.incarnation.to_string();
+        }
+        if !is_name(&me.host) {
+            me.host = String::new();
+        }
+        Ok(Self {
+            now: me.started.0,
+            me,
+            connected: None,
+            campaigning: false,
+            tenure: None,
+            trusted: None,
+            seen: None,
+            highest: Epoch::default(),
+            reading: Reading::default(),
+            writing: Writing::default(),
+            behind_since: None,
+            suspicion: Suspicion::default(),
+            damping: Damping::new(rules.detection.pause_first, rules.detection.pause_max),
+            told: None,
+            tally: Tally::default(),
+            rules,
+        })
+    }
+
+    /// Takes an input and says what must be done, in this order.
+    #[must_use]
+    pub fn handle(&mut self, now: Moment, input: Input) -> Vec<Effect> {
+        // A clock that went back would lengthen trust.
+        self.now = self.now.max(now);
+        let now = self.now;
+        let mut effects = Vec::new();
+        // What has run out by now has run out before this input came.
+        self.watch_trust(now, &mut effects);
+        self.take(now, input, &mut effects);
+        self.settle(now, &mut effects);
+        self.tell_leader(&mut effects);
+        effects
+    }
+
+    /// When to come back with [`Input::Tick`] if nothing else happens before.
+    #[must_use]
+    pub fn wake_at(&self) -> Moment {
+        let never = Moment::from_nanos(u64::MAX);
+        let mut wake = never;
+        if let Some(pending) = &self.writing.pending {
+            wake = wake.min(pending.deadline);
+        }
+        if let Some(tenure) = &self.tenure {
+            wake = wake.min(tenure.wake(self.now));
+        }
+        if self.connected.is_none() {
+            return wake;
+        }
+        wake = wake.min(self.reading.wake());
+        if self.writing.pending.is_none() && !self.reading.in_doubt() {
+            wake = wake.min(self.write_due().unwrap_or(never));
+        }
+        wake.min(self.suspicion.next_ping().unwrap_or(never))
+    }
+
+    /// What this process is now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match (&self.tenure, self.campaigning) {
+            (Some(tenure), _) => tenure.standing(),
+            (None, true) => Standing::Candidate,
+            (None, false) => Standing::Follower,
+        }
+    }
+
+    /// Whom the record names, as far as seen.
+    #[must_use]
+    pub const fn leader(&self) -> Option<&Leader> {
+        self.told.as_ref()
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn take(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Tick => {}
+            Input::Connected => self.connect(now),
+            Input::Disconnected => self.disconnect(now),
+            Input::Campaign => {
+                if !self.campaigning && self.tenure.is_none() {
+                    effects.push(Effect::Notify(Notice::Candidate));
+                }
+                self.campaigning = true;
+            }
+            Input::Withdraw => self.campaigning = false,
+            Input::Resign => self.resign(now, effects),
+            Input::Advance(floor) => self.advance(now, floor, effects),
+            Input::Floor(floor) => self.highest = self.highest.max(floor),
+            Input::Hint(author) => self.hint(now, author),
+            Input::Read(id, answer) => self.read(now, id, answer, effects),
+            Input::Wrote(nonce, answer) => self.wrote(now, nonce, answer, effects),
+            Input::Pinged(number, answer) => self.pinged(now, number, answer),
+            Input::BucketReplaced => self.forget_bucket(now, effects),
+        }
+    }
+
+    fn connect(&mut self, now: Moment) {
+        self.connected = Some(now);
+        self.suspicion.forget();
+        self.writing.failures = 0;
+        self.writing.due = now;
+        self.reading.doubt(now);
+    }
+
+    fn disconnect(&mut self, now: Moment) {
+        self.connected = None;
+        self.suspicion.forget();
+        self.reading.abandon();
+        self.writing.lose_sight();
+        self.reading.doubt(now);
+    }
+
+    fn hint(&mut self, now: Moment, author: Option<(Incarnation, u64)>) {
+        let under_way = self.writing.pending.as_ref().map(|pending| pending.nonce);
+        let ours = author.is_some_and(|(incarnation, nonce)| {
+            incarnation == self.me.incarnation && Some(nonce) == under_way
+        });
+        if !ours {
+            self.reading.hint(now);
+        }
+    }
+
+    fn pinged(&mut self, now: Moment, number: u64, answer: PingAnswer) {
+        let quiet = self.quiet(now);
+        let every = self.rules.detection.every;
+        let verdict = self.suspicion.answered(now, (number, answer), (every, quiet));
+        self.count(verdict);
+    }
+
+    pub(super) const fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Unchanged => {}
+            Verdict::Confirmed => self.tally.suspicions += 1,
+            Verdict::Withdrawn => self.tally.suspicions_withdrawn += 1,
+        }
+    }
+
+    fn read(&mut self, now: Moment, id: u64, answer: ReadAnswer, effects: &mut Vec<Effect>) {
+        if !self.reading.take(id) {
+            return;
+        }
+        match answer {
+            ReadAnswer::Seen(observation) => self.observe(now, observation, effects),
+            ReadAnswer::Failed => self.reading.failed(now, &self.rules.timings),
+        }
+    }
+
+    fn wrote(&mut self, now: Moment, nonce: u64, answer: Answer, effects: &mut Vec<Effect>) {
+        let Some(write) = self.writing.take(nonce) else {
+            // Given up before: the record itself decides.
+            return;
+        };
+        match answer {
+            Answer::Stored(revision) if revision > write.expected => {
+                self.stored(now, &write, revision, effects);
+            }
+            Answer::WrongLast => {
+                self.tally.conflicts += 1;
+                self.failed(now);
+                self.reading.doubt(now);
+            }
+            Answer::Busy => {
+                self.tally.busy += 1;
+                self.failed(now);
+                let step = Duration::from_millis(5) * self.writing.failures.min(10);
+                self.writing.due = now.after(step + self.spread(write.expected));
+            }
+            Answer::Full(_) | Answer::NoResponders | Answer::Refused { .. } => {
+                self.tally.refused += 1;
+                self.failed(now);
+                // A refusal comes back in no time, and would be asked for again as fast.
+                let least = now.after(self.rules.timings.renew / 16);
+                self.writing.due = self.writing.due.max(least);
+            }
+            Answer::Stored(_) | Answer::Duplicate(_) | Answer::Occupied | Answer::Unanswered => {
+                self.unanswered(now, write);
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, now: Moment) {
+        self.writing.failures = self.writing.failures.saturating_add(1);
+        self.writing.due = now.after(self.rules.timings.pause(self.writing.failures));
+    }
+
+    fn unanswered(&mut self, now: Moment, write: Pending) {
+        self.tally.unanswered += 1;
+        self.failed(now);
+        self.writing.remember(write);
+        self.reading.doubt(now);
+    }
+
+    fn settle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if let Some(write) = self.writing.pending.take_if(|write| write.deadline <= now) {
+            self.unanswered(now, write);
+        }
+        self.reading.expire(now, &self.rules.timings);
+        self.watch_trust(now, effects);
+        if self.connected.is_none() {
+            return;
+        }
+        self.watch_holder(now, effects);
+        if let Some(id) = self.reading.start(now, self.rules.timings.request) {
+            effects.push(Effect::Read(id));
+        }
+        self.write(now, effects);
+    }
+
+    fn write(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.writing.pending.is_some() || self.reading.in_doubt() {
+            return;
+        }
+        if self.write_due().is_none_or(|due| now < due) {
+            return;
+        }
+        let Some((purpose, expected, epoch)) = self.next_write() else {
+            return;
+        };
+        let nonce = self.writing.next_nonce();
+        let wait = self.trust_left(now).min(self.rules.timings.request);
+        self.writing.pending = Some(Pending {
+            nonce,
+            purpose,
+            epoch,
+            expected,
+            sent: now,
+            deadline: now.after(wait),
+        });
+        let record = self.record(purpose, epoch, nonce);
+        effects.push(Effect::Write { expected, record });
+    }
+
+    pub(super) fn record(&self, purpose: Purpose, epoch: Epoch, nonce: u64) -> LeaseRecord {
+        let (started, wall) = self.me.started;
+        let acquired = self
+            .tenure
+            .as_ref()
+            .map_or_else(|| wall.after(self.now.since(started)), |tenure| tenure.acquired);
+        let state = match purpose {
+            Purpose::Acquire { .. } | Purpose::Renew => LeaseState::Held,
+            Purpose::Release => LeaseState::Released,
+        };
+        LeaseRecord {
+            v: LeaseRecord::VERSION,
+            holder: self.me.holder.clone(),
+            incarnation: self.me.incarnation.clone(),
+            nonce,
+            epoch,
+            lease_ms: u64::try_from(self.rules.timings.lease.as_millis()).unwrap_or(u64::MAX),
+            state,
+            acquired,
+            host: self.me.host.clone(),
+        }
+    }
+
+    fn forget_bucket(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.seen = None;
+        self.behind_since = None;
+        self.end(now, End::Lost(LostReason::WentBack), effects);
+        self.reading.doubt(now);
+    }
+
+    fn tell_leader(&mut self, effects: &mut Vec<Effect>) {
+        let leader = self.seen.as_ref().and_then(|seen| leader_of(&seen.content));
+        if leader != self.told {
+            self.told.clone_from(&leader);
+            effects.push(Effect::Notify(Notice::LeaderChanged(leader)));
+        }
+    }
+}
+
+pub(super) fn leader_of(content: &Content) -> Option<Leader> {
+    match content {
+        Content::Lease(record) if record.state == LeaseState::Held => Some(leader(record)),
+        Content::Lease(_) | Content::Vacant | Content::Foreign(_) => None,
+    }
+}
+
+pub(super) fn leader(record: &LeaseRecord) -> Leader {
+    Leader {
+        holder: record.holder.clone(),
+        incarnation: record.incarnation.clone(),
+        epoch: record.epoch,
+    }
+}

@@ -1,0 +1,210 @@
+//! Is the holder's process gone? Decided by its ping subject: a broker says "no responders" as soon
+//! as the process that answered it has died. Never a proof, so only fenced elections act on it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::moment::Moment;
+use super::record::Incarnation;
+
+/// Pings that may be under way; older ones are forgotten.
+const PINGS_MAX: usize = 64;
+
+/// What came back for a ping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PingAnswer {
+    /// The holder's process answered.
+    Alive,
+    /// The broker knows nobody who listens there.
+    NoResponders,
+}
+
+/// What an answer changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Unchanged,
+    Confirmed,
+    Withdrawn,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Suspicion {
+    target: Option<Incarnation>,
+    /// The target answered on this connection: its silence means something.
+    heard: bool,
+    /// When the first unanswerable ping of an unbroken row was sent.
+    silent_from: Option<Moment>,
+    confirmed: Option<Moment>,
+    next_ping: Moment,
+    number: u64,
+    sent: VecDeque<(u64, Moment)>,
+}
+
+impl Suspicion {
+    /// Since when the target is taken for dead.
+    pub(super) const fn confirmed(&self) -> Option<Moment> {
+        self.confirmed
+    }
+
+    /// Looks at `incarnation` from now on; forgets what was known of another one.
+    pub(super) fn watch(&mut self, incarnation: &Incarnation, now: Moment) {
+        if self.target.as_ref() != Some(incarnation) {
+            self.forget();
+            self.target = Some(incarnation.clone());
+            self.next_ping = now;
+        }
+    }
+
+    /// Forgets the target and all answers: the connection is another, or nobody holds the lease.
+    pub(super) fn forget(&mut self) {
+        self.target = None;
+        self.heard = false;
+        self.clear();
+        self.sent.clear();
+    }
+
+    /// The target renewed: whatever was silent, it writes.
+    pub(super) fn renewed(&mut self) -> Verdict {
+        self.clear()
+    }
+
+    fn clear(&mut self) -> Verdict {
+        self.silent_from = None;
+        match self.confirmed.take() {
+            Some(_) => Verdict::Withdrawn,
+            None => Verdict::Unchanged,
+        }
+    }
+
+    /// When the next ping is due, if anybody is watched.
+    pub(super) fn next_ping(&self) -> Option<Moment> {
+        self.target.as_ref().map(|_| self.next_ping)
+    }
+
+    /// Makes the next ping: its number and whom it asks.
+    pub(super) fn ping(&mut self, now: Moment, every: Duration) -> Option<(u64, Incarnation)> {
+        let target = self.target.clone()?;
+        self.number += 1;
+        self.next_ping = now.after(every);
+        if self.sent.len() == PINGS_MAX {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((self.number, now));
+        Some((self.number, target))
+    }
+
+    /// Takes an answer. `every` is the least distance of two silent pings; `quiet` says that the
+    /// target has not been seen to write for so long that its silence counts even though it never
+    /// answered on this connection.
+    pub(super) fn answered(
+        &mut self,
+        now: Moment,
+        (number, answer): (u64, PingAnswer),
+        (every, quiet): (Duration, Quiet),
+    ) -> Verdict {
+        let Some(place) = self.sent.iter().position(|&(sent, _)| sent == number) else {
+            return Verdict::Unchanged;
+        };
+        let (_, sent_at) = self.sent[place];
+        self.sent.drain(..=place);
+        match answer {
+            PingAnswer::Alive => {
+                self.heard = true;
+                self.clear()
+            }
+            PingAnswer::NoResponders => {
+                let first = *self.silent_from.get_or_insert(sent_at);
+                let counts = self.heard || quiet == Quiet::Long;
+                let twice = sent_at.since(first) >= every;
+                if twice && counts && self.confirmed.is_none() {
+                    self.confirmed = Some(now);
+                    return Verdict::Confirmed;
+                }
+                Verdict::Unchanged
+            }
+        }
+    }
+}
+
+/// How long the target has not been seen to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quiet {
+    Long,
+    Short,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Moment, PingAnswer, Quiet, Suspicion, Verdict};
+
+    const EVERY: Duration = Duration::from_millis(25);
+
+    struct Bench {
+        suspicion: Suspicion,
+        now: Moment,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let mut suspicion = Suspicion::default();
+            suspicion.watch(&"A".parse().unwrap(), Moment::default());
+            Self {
+                suspicion,
+                now: Moment::default(),
+            }
+        }
+
+        fn ping(&mut self, answer: PingAnswer, quiet: Quiet) -> Verdict {
+            let (number, _) = self.suspicion.ping(self.now, EVERY).unwrap();
+            let verdict = self.suspicion.answered(self.now, (number, answer), (EVERY, quiet));
+            self.now = self.now.after(EVERY);
+            verdict
+        }
+    }
+
+    #[test]
+    fn two_silences_in_a_row_confirm_and_an_answer_withdraws() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.ping(PingAnswer::Alive, Quiet::Short), Verdict::Unchanged);
+        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+        assert_eq!(bench.ping(PingAnswer::Alive, Quiet::Short), Verdict::Unchanged);
+        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Confirmed);
+        assert_eq!(bench.ping(PingAnswer::Alive, Quiet::Short), Verdict::Withdrawn);
+    }
+
+    #[test]
+    fn the_silence_of_one_who_never_answered_counts_only_when_it_is_long() {
+        let mut bench = Bench::new();
+        for _ in 0..5 {
+            assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+        }
+        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Long), Verdict::Confirmed);
+    }
+
+    #[test]
+    fn a_renewal_and_another_target_start_the_row_again() {
+        let mut bench = Bench::new();
+        bench.ping(PingAnswer::Alive, Quiet::Short);
+        bench.ping(PingAnswer::NoResponders, Quiet::Short);
+        bench.suspicion.renewed();
+        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+        bench.suspicion.watch(&"B".parse().unwrap(), bench.now);
+        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+        assert_eq!(bench.ping(PingAnswer::NoResponders, Quiet::Short), Verdict::Unchanged);
+    }
+
+    #[test]
+    fn answers_to_forgotten_pings_say_nothing() {
+        let mut bench = Bench::new();
+        let (number, _) = bench.suspicion.ping(bench.now, EVERY).unwrap();
+        bench.suspicion.forget();
+        bench.suspicion.watch(&"A".parse().unwrap(), bench.now);
+        let answer = (number, PingAnswer::NoResponders);
+        let verdict = bench.suspicion.answered(bench.now, answer, (EVERY, Quiet::Long));
+        assert_eq!(verdict, Verdict::Unchanged);
+        assert_eq!(bench.suspicion.confirmed(), None);
+    }
+}

@@ -1,0 +1,319 @@
+//! The holder's part: trust, renewal, suspension, new epochs, release. Each tenure that was told as
+//! acquired ends with exactly one notice.
+
+use std::time::Duration;
+
+use super::contest::{
+    AdvanceRefused, Contest, Effect, LostReason, Mode, Notice, ResignRefused, Standing, leader,
+};
+use super::moment::Moment;
+use super::observation::{Content, Sighting};
+use super::record::{EPOCH_MAX, LeaseRecord, LeaseState};
+use super::timings::LeaseTimings;
+use super::writing::{Early, Over, Pending, Purpose};
+use crate::number::{Epoch, Sequence};
+use crate::time::Timestamp;
+
+/// How far a tenure has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The record names us; the program does not know yet.
+    Won,
+    /// The program acts as leader.
+    Holding,
+    /// Trust ran out before a renewal.
+    Suspended,
+}
+
+/// A leadership from the record that won it to its end.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    pub(super) epoch: Epoch,
+    pub(super) revision: Sequence,
+    pub(super) acquired: Timestamp,
+    phase: Phase,
+    /// Trust ends here.
+    until: Moment,
+    /// In strict mode: older holders that nothing is known of trust their leases until here.
+    acts_from: Moment,
+    /// The epoch must be raised before the program acts under it.
+    raise: bool,
+    /// The program waits for an epoch above this one.
+    advance: Option<Epoch>,
+    /// The program has stopped its work; by when the release must be answered.
+    resigning: Option<Moment>,
+}
+
+/// How a tenure ends.
+#[derive(Debug)]
+pub(super) enum End {
+    Released,
+    Lost(LostReason),
+}
+
+impl Tenure {
+    pub(super) fn wake(&self, now: Moment) -> Moment {
+        let never = Moment::from_nanos(u64::MAX);
+        let give_up = self.resigning.unwrap_or(never);
+        let next = match self.phase {
+            Phase::Holding => self.until,
+            Phase::Won if self.acts_from > now => self.acts_from,
+            Phase::Won | Phase::Suspended => never,
+        };
+        next.min(give_up)
+    }
+
+    pub(super) const fn standing(&self) -> Standing {
+        match self.phase {
+            _ if self.resigning.is_some() => Standing::Resigning(self.epoch),
+            Phase::Won => Standing::Candidate,
+            Phase::Holding => Standing::Leading(self.epoch, self.until),
+            Phase::Suspended => Standing::Suspended(self.epoch),
+        }
+    }
+
+    /// What to write next and under which epoch, given the epoch after all known ones.
+    pub(super) fn next_write(&self, above_all: Option<Epoch>) -> Option<(Purpose, Epoch)> {
+        if self.resigning.is_some() {
+            return Some((Purpose::Release, self.epoch));
+        }
+        if self.advance.is_some() || self.raise {
+            return above_all.map(|epoch| (Purpose::Renew, epoch));
+        }
+        Some((Purpose::Renew, self.epoch))
+    }
+}
+
+impl Contest {
+    pub(super) fn resign(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.campaigning = false;
+        let give_up = now.after(self.rules.timings.lease);
+        let Some(tenure) = &mut self.tenure else {
+            effects.push(Effect::Resigned(Ok(())));
+            return;
+        };
+        tenure.resigning.get_or_insert(give_up);
+        self.writing.due = now;
+        if self.trusted.take().is_some() {
+            effects.push(Effect::Distrust);
+        }
+    }
+
+    pub(super) fn advance(&mut self, now: Moment, floor: Epoch, effects: &mut Vec<Effect>) {
+        let refuse = |refused| Effect::Advanced(Err(refused));
+        let standing = self.tenure.as_mut().filter(|tenure| {
+            tenure.phase != Phase::Won && tenure.resigning.is_none() && tenure.advance.is_none()
+        });
+        let Some(tenure) = standing else {
+            effects.push(refuse(AdvanceRefused::NotLeading));
+            return;
+        };
+        if floor >= EPOCH_MAX {
+            effects.push(refuse(AdvanceRefused::TooHigh(floor)));
+            return;
+        }
+        tenure.advance = Some(floor.max(tenure.epoch));
+        self.highest = self.highest.max(floor).max(tenure.epoch);
+        self.writing.due = now;
+    }
+
+    /// How long a request of ours is worth waiting for.
+    pub(super) fn trust_left(&self, now: Moment) -> Duration {
+        match &self.tenure {
+            Some(tenure) if tenure.phase == Phase::Holding => tenure.until.since(now),
+            Some(_) | None => Duration::MAX,
+        }
+    }
+
+    /// A write of ours is known to be stored.
+    pub(super) fn stored(
+        &mut self,
+        now: Moment,
+        write: &Pending,
+        revision: Sequence,
+        effects: &mut Vec<Effect>,
+    ) {
+        let record = self.record(write.purpose, write.epoch, write.nonce);
+        self.ours(now, (revision, record), Some(write), effects);
+    }
+
+    /// The key holds a record of ours, newer than what we knew. `write` is the attempt that it came
+    /// from, if we remember it: trust counts from its sending, never from now.
+    pub(super) fn ours(
+        &mut self,
+        now: Moment,
+        (revision, record): (Sequence, LeaseRecord),
+        write: Option<&Pending>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let timings = self.rules.timings;
+        self.behind_since = None;
+        self.reading.news(now, &timings);
+        self.writing.failures = 0;
+        self.writing.due = write.map_or(now, |write| write.sent.after(timings.renew));
+        self.tally.stored += u64::from(write.is_some());
+        let (epoch, state) = (record.epoch, record.state);
+        let acquired = record.acquired;
+        self.seen = Some(Sighting {
+            revision,
+            at: now,
+            content: Content::Lease(record),
+        });
+        if state == LeaseState::Released {
+            self.highest = self.highest.max(epoch);
+            self.end(now, End::Released, effects);
+            return;
+        }
+        let until = write.map(|write| write.sent.after(timings.trust()));
+        match &mut self.tenure {
+            Some(tenure) => {
+                if tenure.phase == Phase::Holding && write.is_some() {
+                    let left = tenure.until.since(now);
+                    let least = self.tally.trust_left_min.get_or_insert(left);
+                    *least = left.min(*least);
+                }
+                tenure.revision = revision;
+                tenure.raise &= epoch <= tenure.epoch;
+                tenure.epoch = tenure.epoch.max(epoch);
+                tenure.until = tenure.until.max(until.unwrap_or(tenure.until));
+            }
+            None => self.begin(now, (revision, epoch, acquired), write),
+        }
+        self.highest = self.highest.max(epoch);
+        if self.tenure.as_ref().is_some_and(|tenure| tenure.raise || tenure.resigning.is_some()) {
+            self.writing.due = now;
+        }
+        self.watch_trust(now, effects);
+    }
+
+    fn begin(
+        &mut self,
+        now: Moment,
+        (revision, epoch, acquired): (Sequence, Epoch, Timestamp),
+        write: Option<&Pending>,
+    ) {
+        let timings = self.rules.timings;
+        let (over, early) = match write.map(|write| write.purpose) {
+            Some(Purpose::Acquire { over, early }) => (over, early),
+            Some(Purpose::Renew | Purpose::Release) | None => (Over::Vacancy, Early::No),
+        };
+        if early == Early::Yes {
+            self.damping.note(now);
+            self.tally.early_takeovers += 1;
+        }
+        // Absence may be the work of a deletion: nothing is known of who trusts what. The first
+        // message of a fresh stream has no predecessor.
+        let fresh = revision == Sequence::new(1);
+        let unknown = over == Over::Vacancy && !fresh && self.rules.mode == Mode::Strict;
+        let wait = if unknown {
+            LeaseTimings::outwait(self.rules.lease_max)
+        } else {
+            Duration::ZERO
+        };
+        self.tenure = Some(Tenure {
+            epoch,
+            revision,
+            acquired,
+            phase: Phase::Won,
+            until: write.map_or(now, |write| write.sent.after(timings.trust())),
+            acts_from: now.after(wait),
+            raise: epoch <= self.highest,
+            advance: None,
+            // A late write of a candidacy that was given up: give the lease back.
+            resigning: (!self.campaigning).then(|| now.after(timings.lease)),
+        });
+    }
+
+    /// Brings trust, phase and what the program knows in line with the time.
+    pub(super) fn watch_trust(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let mode = self.rules.mode;
+        let Some(tenure) = &mut self.tenure else {
+            return;
+        };
+        if let Some(give_up) = tenure.resigning {
+            if give_up <= now {
+                self.end(now, End::Lost(LostReason::Unanswered), effects);
+            }
+            return;
+        }
+        let epoch = tenure.epoch;
+        let trusted = now < tenure.until && now >= tenure.acts_from && !tenure.raise;
+        let notice = match tenure.phase {
+            Phase::Holding if now >= tenure.until => {
+                tenure.phase = Phase::Suspended;
+                tenure.raise = mode == Mode::Strict;
+                self.tally.suspended += 1;
+                self.trusted = None;
+                effects.push(Effect::Distrust);
+                effects.push(Effect::Notify(Notice::Suspended { epoch }));
+                return;
+            }
+            Phase::Won if trusted => {
+                self.tally.acquired += 1;
+                Some(Notice::Acquired { epoch })
+            }
+            Phase::Suspended if trusted => Some(Notice::Resumed { epoch }),
+            Phase::Holding => None,
+            Phase::Won | Phase::Suspended => return,
+        };
+        tenure.phase = Phase::Holding;
+        if self.trusted != Some((epoch, tenure.until)) {
+            self.trusted = Some((epoch, tenure.until));
+            effects.push(Effect::Trust(epoch, tenure.until));
+        }
+        effects.extend(notice.map(Effect::Notify));
+        if tenure.advance.take_if(|floor| *floor < epoch).is_some() {
+            effects.push(Effect::Advanced(Ok(epoch)));
+        }
+    }
+
+    /// The key holds something of somebody else, newer than our record: the tenure is over.
+    pub(super) fn displaced(&mut self, now: Moment, content: &Content, effects: &mut Vec<Effect>) {
+        let reason = match content {
+            Content::Lease(record) => match record.state {
+                LeaseState::Held => LostReason::TakenOver(leader(record)),
+                LeaseState::Released => LostReason::Released,
+            },
+            Content::Foreign(_) => LostReason::Overwritten,
+            Content::Vacant => LostReason::Deleted,
+        };
+        self.end(now, End::Lost(reason), effects);
+    }
+
+    /// Ends the tenure, if there is one, with its one notice.
+    pub(super) fn end(&mut self, now: Moment, end: End, effects: &mut Vec<Effect>) {
+        let Some(tenure) = self.tenure.take() else {
+            return;
+        };
+        let epoch = tenure.epoch;
+        self.highest = self.highest.max(epoch);
+        self.writing.failures = 0;
+        self.writing.due = now;
+        self.reading.soon(now);
+        if self.trusted.take().is_some() {
+            effects.push(Effect::Distrust);
+        }
+        if tenure.advance.is_some() {
+            effects.push(Effect::Advanced(Err(AdvanceRefused::Ended)));
+        }
+        let resigned = match &end {
+            End::Released => Ok(()),
+            End::Lost(reason) => Err(ResignRefused(reason.clone())),
+        };
+        if tenure.phase != Phase::Won {
+            effects.push(Effect::Notify(match end {
+                End::Released => Notice::Released { epoch },
+                End::Lost(reason) => {
+                    self.tally.lost += 1;
+                    Notice::Lost { epoch, reason }
+                }
+            }));
+        }
+        if tenure.resigning.is_some() {
+            effects.push(Effect::Resigned(resigned));
+        }
+        if self.campaigning {
+            effects.push(Effect::Notify(Notice::Candidate));
+        }
+    }
+}
