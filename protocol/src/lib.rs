@@ -16,3 +16,4 @@ pub mod outcome;
 pub mod subject;
 pub mod submission;
 pub mod time;
+pub mod worker;
