@@ -22,4 +22,5 @@ pub mod submission;
 pub mod takeover;
 pub mod time;
 pub mod window;
+pub mod worker;
 pub mod workers;

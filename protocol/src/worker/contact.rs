@@ -1,0 +1,119 @@
+//! Whether the broker still carries this worker's messages. Only its own echoes count: an election
+//! on the broker leaves JetStream requests unanswered and cuts nobody off.
+
+use std::time::Duration;
+
+use crate::leadership::Moment;
+
+/// How often a worker sends a message to itself.
+pub const ECHO_EVERY: Duration = Duration::from_millis(250);
+/// After how long without an echo the broker counts as lost. A leader hands the keyed jobs of a
+/// missing worker on later than that, so this worker has cancelled its own by then.
+pub const LOST_AFTER: Duration = Duration::from_secs(1);
+
+/// What the echoes say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contact {
+    heard: Moment,
+    sent_before: Moment,
+    lost: bool,
+}
+
+/// What changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContactChange {
+    /// Nothing.
+    Same,
+    /// The broker was silent for [`LOST_AFTER`]: keyed handlers stop now.
+    Lost,
+    /// It is back.
+    Regained,
+    /// It was silent for [`LOST_AFTER`] and is back before anybody looked: this process stood
+    /// still. Keyed handlers stop now; others may go on.
+    LostAndRegained,
+}
+
+impl Contact {
+    /// From a moment at which the connection stood.
+    #[must_use]
+    pub const fn new(now: Moment) -> Self {
+        Self {
+            heard: now,
+            sent_before: now,
+            lost: false,
+        }
+    }
+
+    /// An echo came back that was sent at `sent`.
+    pub fn heard(&mut self, sent: Moment, now: Moment) -> ContactChange {
+        let silent = now.since(self.heard) >= LOST_AFTER;
+        let was_lost = self.lost;
+        self.heard = now;
+        self.sent_before = self.sent_before.max(sent);
+        self.lost = false;
+        match (was_lost, silent) {
+            (true, _) => ContactChange::Regained,
+            (false, true) => ContactChange::LostAndRegained,
+            (false, false) => ContactChange::Same,
+        }
+    }
+
+    /// Looks at the clock.
+    pub fn look(&mut self, now: Moment) -> ContactChange {
+        if self.lost || now.since(self.heard) < LOST_AFTER {
+            return ContactChange::Same;
+        }
+        self.lost = true;
+        ContactChange::Lost
+    }
+
+    /// Whether the broker counts as lost.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// When the last echo that came back was sent. What arrives after it on the same subscription
+    /// was handed out later than that: the earliest that a lease can count from.
+    #[must_use]
+    pub const fn handed_out_after(&self) -> Moment {
+        self.sent_before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Contact, ContactChange};
+    use crate::leadership::Moment;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn a_second_of_silence_is_lost_once() {
+        let mut contact = Contact::new(at(0));
+        assert_eq!(contact.heard(at(250), at(251)), ContactChange::Same);
+        assert_eq!(contact.look(at(1_250)), ContactChange::Same);
+        assert_eq!(contact.look(at(1_251)), ContactChange::Lost);
+        assert_eq!(contact.look(at(1_300)), ContactChange::Same);
+        assert!(contact.is_lost());
+        assert_eq!(contact.heard(at(500), at(1_400)), ContactChange::Regained);
+        assert_eq!(contact.handed_out_after(), at(500));
+    }
+
+    #[test]
+    fn a_process_that_stood_still_finds_out_by_the_first_echo() {
+        let mut contact = Contact::new(at(0));
+        assert_eq!(
+            contact.heard(at(250), at(60_000)),
+            ContactChange::LostAndRegained
+        );
+        assert!(!contact.is_lost());
+        assert_eq!(
+            contact.handed_out_after(),
+            at(250),
+            "what lay in the buffers may have been handed out since"
+        );
+    }
+}
