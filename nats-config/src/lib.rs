@@ -4,13 +4,28 @@
 //! them. This crate never decides what becomes of a job.
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+pub mod account;
 pub mod broker;
+pub mod buckets;
 pub mod connection;
+pub mod consumers;
+pub mod door;
+pub mod drift;
 pub mod names;
+pub mod provision;
 pub mod read_error;
+pub mod settings;
 pub mod stored;
+pub mod streams;
+pub mod version;
 
+pub use account::Account;
 pub use broker::{BatchMessage, Broker, StreamState};
+pub use door::{Door, Moved};
+pub use drift::{Drift, Severity};
 pub use names::Names;
+pub use provision::{ConsumerReport, Ensured, Ledger, Mode, ProvisionError, Report};
 pub use read_error::ReadError;
+pub use settings::{Replicas, Settings, SettingsError};
 pub use stored::Stored;
+pub use version::ServerVersion;

@@ -9,7 +9,7 @@ use protocol::number::Sequence;
 use protocol::time::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{Asked, Broker};
 use crate::read_error::ReadError;
@@ -64,9 +64,9 @@ struct Got {
 }
 
 #[derive(Deserialize)]
-struct Info {
+pub(crate) struct StreamInfo {
     created: String,
-    config: Config,
+    config: Map<String, Value>,
     state: InfoState,
     #[serde(default)]
     total: usize,
@@ -82,6 +82,18 @@ struct InfoState {
     num_subjects: u64,
     #[serde(default)]
     subjects: HashMap<String, u64>,
+}
+
+impl StreamInfo {
+    /// The sequence of the newest message that there ever was.
+    pub(crate) const fn last_sequence(&self) -> u64 {
+        self.state.last_seq
+    }
+
+    /// The configuration as the server says it, with what this version does not know.
+    pub(crate) fn into_config(self) -> Map<String, Value> {
+        self.config
+    }
 }
 
 impl Broker {
@@ -107,11 +119,7 @@ impl Broker {
             .await
     }
 
-    async fn message(
-        &self,
-        stream: &str,
-        request: &serde_json::Value,
-    ) -> Result<Option<Stored>, ReadError> {
+    async fn message(&self, stream: &str, request: &Value) -> Result<Option<Stored>, ReadError> {
         let verb = format!("STREAM.MSG.GET.{stream}");
         match self.api::<Got>(&verb, stream, request).await {
             Ok(got) => got
@@ -141,7 +149,8 @@ impl Broker {
             last: Sequence::new(info.state.last_seq),
             subjects: info.state.num_subjects,
             created,
-            config: info.config,
+            config: serde_json::from_value(Value::Object(info.config))
+                .map_err(|error| self.unreadable(&info_verb(stream), error.to_string()))?,
         })
     }
 
@@ -192,7 +201,12 @@ impl Broker {
         })
     }
 
-    async fn info(&self, stream: &str, request: &serde_json::Value) -> Result<Info, ReadError> {
+    /// The server's own words about a stream.
+    pub(crate) async fn info(
+        &self,
+        stream: &str,
+        request: &Value,
+    ) -> Result<StreamInfo, ReadError> {
         self.api(&info_verb(stream), stream, request).await
     }
 
@@ -201,7 +215,7 @@ impl Broker {
         &self,
         verb: &str,
         stream: &str,
-        request: &serde_json::Value,
+        request: &Value,
     ) -> Result<T, ReadError> {
         let subject = format!("{}.{verb}", self.api);
         let payload = request.to_string().into();

@@ -1,4 +1,5 @@
 //! This crate against a real nats-server: `NATS_SERVER_BIN`, or the one on the PATH.
 
 mod broker;
+mod provision;
 mod server;

@@ -1,16 +1,23 @@
-//! Starts a nats-server in a temporary folder and stops it when dropped.
+//! Starts nats-servers in temporary folders and stops them when dropped.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+/// How long anything that a test waits for may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server.
 pub(crate) struct Server {
     process: Child,
-    log: Option<JoinHandle<()>>,
+    log: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
     port: u16,
     folder: TempDir,
 }
@@ -21,40 +28,66 @@ impl Server {
         Self::with_config("jetstream { store_dir: \"@STORE@\" }\n")
     }
 
-    /// A server with `config`, in which `@STORE@` stands for its folder. Its port is chosen here.
+    /// A server with `config`, in which `@STORE@` stands for its folder. Its port is chosen by the
+    /// system and kept from then on.
     pub(crate) fn with_config(config: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = folder.path().join("store");
-        let text = config.replace("@STORE@", &store.to_string_lossy());
-        Self::run(folder, &text, free_port())
+        let server = Self::spawn(config);
+        server.wait_for_log("Server is ready");
+        server
     }
 
-    fn run(folder: TempDir, config: &str, port: u16) -> Self {
+    fn spawn(config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = folder.path().join("store");
         let path = folder.path().join("server.conf");
-        let mut file = std::fs::File::create(&path).expect("a config file");
-        write!(file, "listen: \"127.0.0.1:{port}\"\n{config}").expect("the config is written");
-        let (process, log) = spawn(&path);
-        Self {
+        let text = config.replace("@STORE@", &store.to_string_lossy());
+        let write = |port: &str| {
+            std::fs::write(&path, format!("listen: \"127.0.0.1:{port}\"\n{text}"))
+                .expect("the config is written");
+        };
+        write("-1");
+        let (process, log, reader) = run(&path);
+        let mut server = Self {
             process,
-            log: Some(log),
-            port,
+            log,
+            reader: Some(reader),
+            port: 0,
             folder,
-        }
+        };
+        let line = server.wait_for_log("Listening for client connections on");
+        let (_, port) = line.rsplit_once(':').expect("the line ends with a port");
+        server.port = port.parse().expect("a port is a number");
+        write(port);
+        server
     }
 
     /// Starts a stopped server again on the same store and port.
     pub(crate) fn start_again(&mut self) {
-        let (process, log) = spawn(&self.folder.path().join("server.conf"));
+        let (process, log, reader) = run(&self.folder.path().join("server.conf"));
         self.process = process;
-        self.log = Some(log);
+        self.log = log;
+        self.reader = Some(reader);
+        self.wait_for_log("Server is ready");
     }
 
     /// Kills the server as `kill -9` does.
     pub(crate) fn stop(&mut self) {
         self.process.kill().expect("the server is killed");
         self.process.wait().expect("the server has ended");
-        if let Some(log) = self.log.take() {
-            log.join().expect("the log's reader has ended");
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log's reader has ended");
+        }
+    }
+
+    /// Waits for a line of the log that holds `text`.
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no log line with {text:?}: {error}\n{}", seen.join("\n")),
+            }
         }
     }
 
@@ -75,14 +108,35 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.process.kill().ok();
         self.process.wait().ok();
-        if let Some(log) = self.log.take() {
-            log.join().ok();
+        if let Some(reader) = self.reader.take() {
+            reader.join().ok();
         }
     }
 }
 
-/// Starts the server and waits for its log to say that it is ready.
-fn spawn(config: &std::path::Path) -> (Child, JoinHandle<()>) {
+/// A cluster of three servers with JetStream and an elected leader of its metadata. It may still
+/// leave a first request unanswered.
+pub(crate) fn cluster() -> [Server; 3] {
+    let routes = [free_port(), free_port(), free_port()];
+    let all: Vec<String> = routes
+        .iter()
+        .map(|port| format!("nats://127.0.0.1:{port}"))
+        .collect();
+    let servers = [1, 2, 3].map(|n| {
+        Server::spawn(&format!(
+            "server_name: s{n}\njetstream {{ store_dir: \"@STORE@\" }}\ncluster {{ name: c, listen: \"127.0.0.1:{}\", routes: [{}] }}\n",
+            routes[n - 1],
+            all.join(", ")
+        ))
+    });
+    for server in &servers {
+        server.wait_for_log("metadata leader");
+    }
+    servers
+}
+
+/// Starts the server; its log comes line by line.
+fn run(config: &Path) -> (Child, Receiver<String>, JoinHandle<()>) {
     let binary = std::env::var("NATS_SERVER_BIN").unwrap_or_else(|_| "nats-server".into());
     let mut process = Command::new(&binary)
         .arg("--config")
@@ -92,20 +146,15 @@ fn spawn(config: &std::path::Path) -> (Child, JoinHandle<()>) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("start {binary}: {error}; set NATS_SERVER_BIN"));
-    let mut lines = BufReader::new(process.stderr.take().expect("stderr is piped")).lines();
-    let mut seen = String::new();
-    for line in lines.by_ref() {
-        let line = line.expect("the server's log is text");
-        seen.push_str(&line);
-        seen.push('\n');
-        if line.contains("Server is ready") {
-            // Somebody must read on, or a full pipe stops the server.
-            let log = std::thread::spawn(move || lines.for_each(drop));
-            return (process, log);
+    let lines = BufReader::new(process.stderr.take().expect("stderr is piped")).lines();
+    let (sender, log) = channel();
+    let reader = std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            // A test that no longer listens still needs the pipe emptied.
+            sender.send(line).ok();
         }
-    }
-    process.wait().expect("the server has ended");
-    panic!("the server ended before it was ready:\n{seen}");
+    });
+    (process, log, reader)
 }
 
 fn free_port() -> u16 {
