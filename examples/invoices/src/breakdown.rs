@@ -29,12 +29,12 @@ pub(crate) fn judge(document: &Document, findings: &mut Findings) {
         .flat_map(|total| &total.subtotals)
         .collect();
     if subtotals.is_empty() {
-        findings.break_(
+        findings.fail(
             "BR-CO-18",
             "the VAT breakdown (BG-23) has no group, but at least one is needed".to_owned(),
         );
     } else {
-        findings.hold("BR-CO-18");
+        findings.pass("BR-CO-18");
     }
     let used = used_groups(document);
     presence(&used, &subtotals, findings);
@@ -89,23 +89,23 @@ fn presence(used: &BTreeMap<Group, Decimal>, subtotals: &[&Subtotal], findings: 
         let code = category.code();
         match (is_used, stated) {
             (false, 0) => {}
-            (true, 0) => findings.break_(
+            (true, 0) => findings.fail(
                 rules.present,
                 format!("category {code} is used, but the VAT breakdown has no group of it"),
             ),
-            (false, _) if has_rates(category) => findings.break_(
+            (false, _) if has_rates(category) => findings.fail(
                 rules.present,
                 format!(
                     "the VAT breakdown has a group of category {code}, but nothing is taxed so"
                 ),
             ),
-            (_, 2..) if !has_rates(category) => findings.break_(
+            (_, 2..) if !has_rates(category) => findings.fail(
                 rules.present,
                 format!(
                     "the VAT breakdown has {stated} groups of category {code}, but one is right"
                 ),
             ),
-            _ => findings.hold(rules.present),
+            _ => findings.pass(rules.present),
         }
     }
 }
@@ -124,14 +124,14 @@ fn taxable_amounts(
         };
         let name = name(group);
         if stated.insert(group, ()).is_some() {
-            findings.break_(
+            findings.fail(
                 rules.taxable,
                 format!("{name} stands twice in the VAT breakdown, but once is right"),
             );
             continue;
         }
         match used.get(&group) {
-            None if has_rates(group.0) => findings.break_(
+            None if has_rates(group.0) => findings.fail(
                 rules.taxable,
                 format!(
                     "the taxable amount (BT-116) of {name} is {}, but nothing is taxed so",
@@ -155,7 +155,7 @@ fn taxable_amounts(
         };
         if !stated.contains_key(group) && !sum.is_zero() {
             let (name, sum) = (name(*group), Shown(*sum));
-            findings.break_(
+            findings.fail(
                 rules.taxable,
                 format!("{name} is missing in the VAT breakdown, but {sum} is taxed so"),
             );

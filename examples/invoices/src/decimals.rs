@@ -125,9 +125,9 @@ fn vat(document: &Document, findings: &mut Findings) {
 
 fn check(rule: &'static str, what: &str, amount: Decimal, findings: &mut Findings) {
     if amount.scale() <= AMOUNT_DECIMALS {
-        findings.hold(rule);
+        findings.pass(rule);
     } else {
-        findings.break_(
+        findings.fail(
             rule,
             format!("{what} is {amount}, but at most two decimals are allowed"),
         );

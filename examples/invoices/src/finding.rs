@@ -47,14 +47,14 @@ impl Findings {
         checked.then(|| self.broken.iter().all(|finding| finding.rule != rule))
     }
 
-    pub(crate) fn hold(&mut self, rule: &'static str) {
+    pub(crate) fn pass(&mut self, rule: &'static str) {
         if !self.checked.contains(&rule) {
             self.checked.push(rule);
         }
     }
 
-    pub(crate) fn break_(&mut self, rule: &'static str, message: String) {
-        self.hold(rule);
+    pub(crate) fn fail(&mut self, rule: &'static str, message: String) {
+        self.pass(rule);
         self.broken.push(Finding { rule, message });
     }
 
@@ -67,10 +67,10 @@ impl Findings {
         because: &str,
     ) {
         if stated.amount == expected {
-            return self.hold(rule);
+            return self.pass(rule);
         }
         let (what, amount) = (stated.what, Shown(stated.amount));
-        self.break_(
+        self.fail(
             rule,
             format!("{what} is {amount}, but {because} {}", Shown(expected)),
         );

@@ -66,7 +66,7 @@ fn discount(line: &Line, of: &str, findings: &mut Findings) {
 fn net_amount(line: &Line, of: &str, findings: &mut Findings) {
     let base_quantity = line.price.base_quantity.unwrap_or(Decimal::ONE);
     if base_quantity <= Decimal::ZERO {
-        findings.break_(
+        findings.fail(
             BASE_QUANTITY,
             format!("the price of {of} is for {base_quantity}, but must be for more than 0"),
         );
@@ -74,11 +74,11 @@ fn net_amount(line: &Line, of: &str, findings: &mut Findings) {
     }
     let adjustments: Decimal = line.adjustments.iter().map(Adjustment::signed).sum();
     let (quantity, price) = (line.quantity, line.price.net);
-    let Some(value) = quantity
+    let value = quantity
         .checked_mul(price)
-        .and_then(|product| product.checked_div(base_quantity))
-    else {
-        findings.break_(
+        .and_then(|product| product.checked_div(base_quantity));
+    let Some(net) = value.and_then(|value| value.checked_add(adjustments)) else {
+        findings.fail(
             LINE_NET,
             format!("quantity {quantity} at price {price} of {of} is too large to compute"),
         );
@@ -90,7 +90,7 @@ fn net_amount(line: &Line, of: &str, findings: &mut Findings) {
             what: &format!("the net amount of {of}"),
             amount: line.net,
         },
-        rounded(value + adjustments),
+        rounded(net),
         &format!(
             "{quantity} at {price} for {base_quantity}, with charges less allowances of {}, are",
             Shown(adjustments)

@@ -48,11 +48,11 @@ pub fn judge(document: &Document) -> Findings {
 /// Sums over two currencies would mean nothing.
 fn one_currency(document: &Document, findings: &mut Findings) {
     let rule = "PEPPOL-EN16931-R051";
-    findings.hold(rule);
+    findings.pass(rule);
     for (currency, line) in &document.amount_currencies {
         if *currency != document.currency {
             let document_currency = document.currency;
-            findings.break_(
+            findings.fail(
                 rule,
                 format!("the amount in line {line} is in {currency}, but the document's currency is {document_currency}"),
             );
@@ -103,8 +103,8 @@ fn sum_of_adjustments<'a>(
     let sum = rounded(amounts.iter().sum());
     match stated {
         Some(amount) => findings.compare(rule, Stated { what, amount }, sum, "they make"),
-        None if amounts.is_empty() => findings.hold(rule),
-        None => findings.break_(
+        None if amounts.is_empty() => findings.pass(rule),
+        None => findings.fail(
             rule,
             format!("{what} is missing, but they make {}", Shown(sum)),
         ),
@@ -189,7 +189,7 @@ fn total_with_vat(document: &Document, findings: &mut Findings) {
             ),
         ),
         (None, _) => {
-            findings.break_(
+            findings.fail(
                 rule,
                 format!(
                     "there is no VAT total (BT-110) in {}, but one is needed",
@@ -198,7 +198,7 @@ fn total_with_vat(document: &Document, findings: &mut Findings) {
             );
         }
         (Some(_), Some(_)) => {
-            findings.break_(
+            findings.fail(
                 rule,
                 format!(
                     "there are several VAT totals (BT-110) in {}, but one is right",
@@ -219,9 +219,9 @@ fn accounting_currency(document: &Document, findings: &mut Findings) {
         .iter()
         .any(|total| total.currency == currency)
     {
-        findings.hold("BR-53");
+        findings.pass("BR-53");
     } else {
-        findings.break_(
+        findings.fail(
             "BR-53",
             format!("the accounting currency is {currency}, but no VAT total (BT-111) is in it"),
         );

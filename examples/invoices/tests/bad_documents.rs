@@ -405,3 +405,27 @@ fn odd_prices_are_noticed_and_accepted() {
         with charges less allowances of 0.00, are 100.02";
     assert_eq!(verdict.notices, [notice]);
 }
+
+#[test]
+fn a_message_repeats_little_of_the_document() {
+    let long = "n".repeat(1_000_000);
+    for (old, new) in [
+        (
+            "<cbc:ID>1</cbc:ID>",
+            format!("<cbc:{long}>&x;</cbc:{long}>"),
+        ),
+        ("</cac:TaxTotal>", format!("</cac:{long}>")),
+        (">50.00<", format!(" {long}=\"1\" {long}=\"1\">50.00<")),
+        (
+            "currencyID=\"EUR\">50.00<",
+            format!("currencyID=\"{long}\">50.00<"),
+        ),
+    ] {
+        let error = checked(old, &new).expect_err("a document with a long text");
+        assert!(
+            error.to_string().len() < 1_000,
+            "{old}: {}",
+            error.to_string().len()
+        );
+    }
+}

@@ -26,6 +26,9 @@ pub(super) const NAMESPACES_MAX: usize = 128;
 /// Bytes of one value that is read (not of text that is skipped, such as attachments).
 pub(super) const VALUE_BYTES_MAX: usize = 256;
 
+/// Characters of any one text of a document that a message repeats.
+const SHOWN_CHARS_MAX: usize = 120;
+
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
@@ -97,7 +100,7 @@ impl<'x> Cursor<'x> {
                 Step::Text(text) if text.trim_matches(SPACE).is_empty() => {}
                 Step::Text(_) => return Err(self.refused("text before the root element")),
                 Step::End | Step::Document => {
-                    return Err(self.not_xml("there is no root element".to_owned()));
+                    return Err(self.not_xml("there is no root element"));
                 }
             }
         }
@@ -166,8 +169,7 @@ impl<'x> Cursor<'x> {
 
     /// The root element as it is written, for a message.
     pub(super) fn root_tag(&self) -> String {
-        let name = self.open.first().map_or("nothing", |root| root.name);
-        format!("{name:.60}")
+        shown(self.open.first().map_or("nothing", |root| root.name))
     }
 
     /// Where the element last entered or ended begins.
@@ -176,7 +178,11 @@ impl<'x> Cursor<'x> {
             .open
             .last()
             .map_or_else(|| self.position(), |open| open.at);
-        let path = self.open.iter().flat_map(|open| ["/", open.name]).collect();
+        let path = self
+            .open
+            .iter()
+            .map(|open| format!("/{}", shown(open.name)))
+            .collect();
         Place {
             line: self.line_at(at),
             path,
@@ -200,7 +206,7 @@ impl<'x> Cursor<'x> {
                 Err(XmlError::Namespace(NamespaceError::TooManyBindings(_))) => {
                     return Err(self.over(Limit::Namespaces));
                 }
-                Err(error) => return Err(self.not_xml(error.to_string())),
+                Err(error) => return Err(self.not_xml(&error.to_string())),
             };
             match event {
                 Event::Start(start) => {
@@ -251,7 +257,7 @@ impl<'x> Cursor<'x> {
             }
             let attribute = match attribute {
                 Ok(attribute) => attribute,
-                Err(error) => return Err(self.not_xml(error.to_string())),
+                Err(error) => return Err(self.not_xml(&error.to_string())),
             };
             if attribute.key.as_ref() == "currencyID" {
                 self.currency_id = Some(attribute.value.trim_matches(SPACE).to_owned());
@@ -268,7 +274,7 @@ impl<'x> Cursor<'x> {
         match reference.resolve_char_ref() {
             Ok(Some(character)) => Ok(Cow::Owned(character.to_string())),
             Ok(None) => Err(self.refused("an entity")),
-            Err(error) => Err(self.not_xml(error.to_string())),
+            Err(error) => Err(self.not_xml(&error.to_string())),
         }
     }
 
@@ -287,16 +293,19 @@ impl<'x> Cursor<'x> {
     }
 
     fn cut_off(&self) -> ReadError {
-        self.not_xml("the document ends inside an element".to_owned())
+        self.not_xml("the document ends inside an element")
     }
 
     /// The place is where the reader stands, not where the open element began.
-    fn not_xml(&self, reason: String) -> ReadError {
+    fn not_xml(&self, reason: &str) -> ReadError {
         let place = Place {
             line: self.line_at(self.position()),
             ..self.place()
         };
-        ReadError::NotXml { place, reason }
+        ReadError::NotXml {
+            place,
+            reason: shown(reason),
+        }
     }
 
     fn position(&self) -> usize {
@@ -308,6 +317,11 @@ impl<'x> Cursor<'x> {
         let before = self.text.as_bytes().iter().take(at);
         before.fold(1, |line, byte| line + u64::from(*byte == b'\n'))
     }
+}
+
+/// A text out of a document, cut to what a message may hold of it.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
 #[derive(Clone, Copy)]

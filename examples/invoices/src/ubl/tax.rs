@@ -68,7 +68,7 @@ fn read_sign(reader: &mut Reader<'_>) -> Result<Sign, ReadError> {
     match text.as_str() {
         "true" | "1" => Ok(Sign::Charge),
         "false" | "0" => Ok(Sign::Allowance),
-        _ => Err(reader.bad(text, "true, false, 1 or 0")),
+        _ => Err(reader.bad(&text, "true, false, 1 or 0")),
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn read_tax_total(reader: &mut Reader<'_>) -> Result<TaxTotal, ReadEr
         reader.need(amount, "UBL", "the VAT amount (BT-110), cbc:TaxAmount,")?;
     if let Some(other) = currencies.into_iter().find(|other| *other != currency) {
         return Err(reader.bad(
-            other.to_string(),
+            other.as_str(),
             "a breakdown in the currency of its VAT total",
         ));
     }
@@ -169,7 +169,7 @@ fn read_category(reader: &mut Reader<'_>) -> Result<Option<Vat>, ReadError> {
     let code = reader.need(code, "BR-47", "the VAT category code, cbc:ID,")?;
     match Category::from_code(&code) {
         Some(category) => Ok(Some(Vat { category, rate })),
-        None => Err(reader.bad(code, "a VAT category: S, Z, E, AE, K, G, O, L, M or B")),
+        None => Err(reader.bad(&code, "a VAT category: S, Z, E, AE, K, G, O, L, M or B")),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::LINES_MAX;
-use super::cursor::{Cursor, Name};
+use super::cursor::{Cursor, Name, shown};
 use super::error::{Limit, ReadError};
 use crate::amount;
 use crate::document::{Code, Currency};
@@ -30,7 +30,7 @@ impl<'x> Reader<'x> {
     pub(super) fn text(&mut self) -> Result<String, ReadError> {
         let text = self.cursor.value()?;
         if text.is_empty() {
-            Err(self.bad(text, "a text"))
+            Err(self.bad(&text, "a text"))
         } else {
             Ok(text)
         }
@@ -42,7 +42,7 @@ impl<'x> Reader<'x> {
         if is_date(&text) {
             Ok(text)
         } else {
-            Err(self.bad(text, "a date such as 2026-01-31"))
+            Err(self.bad(&text, "a date such as 2026-01-31"))
         }
     }
 
@@ -53,7 +53,7 @@ impl<'x> Reader<'x> {
         } else {
             "a currency of three upper-case letters"
         };
-        Code::new(&text).ok_or_else(|| self.bad(text, expected))
+        Code::new(&text).ok_or_else(|| self.bad(&text, expected))
     }
 
     /// A number that is no amount: a quantity, a rate, a factor.
@@ -61,7 +61,7 @@ impl<'x> Reader<'x> {
         let text = self.cursor.value()?;
         amount::parse(&text).ok_or_else(|| {
             self.bad(
-                text,
+                &text,
                 "a decimal number of at most 12 digits before and 10 after the point",
             )
         })
@@ -84,7 +84,7 @@ impl<'x> Reader<'x> {
         let currency = Currency::new(&attribute);
         let currency = currency.ok_or_else(|| {
             self.bad(
-                attribute,
+                &attribute,
                 "an attribute currencyID of three upper-case letters",
             )
         })?;
@@ -141,11 +141,11 @@ impl<'x> Reader<'x> {
         }
     }
 
-    pub(super) fn bad(&self, found: String, expected: &'static str) -> ReadError {
+    pub(super) fn bad(&self, found: &str, expected: &'static str) -> ReadError {
         ReadError::BadValue {
             place: self.cursor.place(),
             expected,
-            found,
+            found: shown(found),
         }
     }
 }
