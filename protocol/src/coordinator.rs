@@ -182,7 +182,7 @@ impl Coordinator {
                 epoch,
                 tail,
                 ledger,
-            } => self.looked(epoch, tail, ledger, effects),
+            } => self.looked(epoch, tail, &ledger, effects),
             Event::Fenced(epoch, answer) => {
                 self.step_taken(now, epoch, effects, |takeover, _| takeover.fenced(&answer));
             }
@@ -381,11 +381,11 @@ impl Coordinator {
         effects.step = Some((epoch, Step::Look));
     }
 
-    fn looked(&mut self, epoch: Epoch, tail: WorkTail, facts: LedgerFacts, effects: &mut Effects) {
+    fn looked(&mut self, epoch: Epoch, tail: WorkTail, facts: &LedgerFacts, effects: &mut Effects) {
         if self.epoch() != Some(epoch) {
             return;
         }
-        if let Some(why) = self.went_back(&facts) {
+        if let Some(why) = self.went_back(facts) {
             self.stop(Stop::WentBack(why), effects);
             return;
         }
@@ -433,11 +433,11 @@ impl Coordinator {
         take: impl FnOnce(&mut Takeover, Sequence) -> Next,
     ) {
         let folded = self.ledger.last_sequence();
-        if let Role::TakingOver(takeover) = &mut self.role {
-            if takeover.epoch() == epoch {
-                let next = take(takeover, folded);
-                self.go_on(now, epoch, next, effects);
-            }
+        if let Role::TakingOver(takeover) = &mut self.role
+            && takeover.epoch() == epoch
+        {
+            let next = take(takeover, folded);
+            self.go_on(now, epoch, next, effects);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The rules. No IO, no clock, no randomness, no NATS.
-#![warn(missing_docs, clippy::missing_errors_doc, clippy::wildcard_enum_match_arm)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
+// A rule names every variant, so that a new one is decided everywhere; a test may say "anything else".
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
 pub mod answer;
 pub mod backlog;

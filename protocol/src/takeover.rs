@@ -1,10 +1,13 @@
 //! The takeover: from a won lease to the first dispatch, step by step. The order is the proof.
 //!
-//! 1. The lease is won: the epoch is known. 2. Read the work queue's last sequence, then its newest
-//! fence. 3. Write the fence as one atomic batch that expects that sequence: from its answer on no
-//! older write can match. 4. List the work queue; only a list that shows our fence counts. 5. Write
-//! the barrier into the ledger. 6. Fold the ledger up to it. 7. What is listed and has no outcome
-//! before the barrier is outstanding; all else waits.
+//! 1. The lease is won: the epoch is known.
+//! 2. Read the work queue's last sequence, then its newest fence.
+//! 3. Write the fence as one atomic batch that expects that sequence: from its answer on no older
+//!    write can match.
+//! 4. List the work queue; only a list that shows our fence counts.
+//! 5. Write the barrier into the ledger.
+//! 6. Fold the ledger up to it.
+//! 7. What is listed and has no outcome before the barrier is outstanding; all else waits.
 //!
 //! A worker records its outcome before it acks, and we list before the barrier: a job that is
 //! missing from the list has its outcome before the barrier or was never dispatched.

@@ -184,10 +184,10 @@ impl Workers {
     }
 
     fn release(&mut self, accepted: Accepted) {
-        if let Some(before) = self.holders.remove(&accepted) {
-            if let Some(worker) = self.here.get_mut(&before.worker) {
-                worker.holds.remove(&accepted);
-            }
+        if let Some(before) = self.holders.remove(&accepted)
+            && let Some(worker) = self.here.get_mut(&before.worker)
+        {
+            worker.holds.remove(&accepted);
         }
     }
 
@@ -226,10 +226,11 @@ impl Workers {
         for (accepted, attempt) in handed_on {
             let message = WorkerTold::HandedOn { accepted, attempt };
             told.push((id.clone(), message.clone()));
-            if let Some(holder) = self.holders.get(&accepted) {
-                if holder.worker != *id && holder.attempt == attempt {
-                    told.push((holder.worker.clone(), message));
-                }
+            if let Some(holder) = self.holders.get(&accepted)
+                && holder.worker != *id
+                && holder.attempt == attempt
+            {
+                told.push((holder.worker.clone(), message));
             }
         }
         told

@@ -180,10 +180,10 @@ impl Coordinator {
 }
 
 fn note_stored(leader: &mut Leader, flight: &Flight, sequence: Sequence) {
-    if let Some(out) = leader.outstanding.get_mut(&flight.accepted) {
-        if out.attempt == flight.attempt {
-            out.stored = Some(sequence);
-        }
+    if let Some(out) = leader.outstanding.get_mut(&flight.accepted)
+        && out.attempt == flight.attempt
+    {
+        out.stored = Some(sequence);
     }
 }
 
