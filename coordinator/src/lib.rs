@@ -1,3 +1,20 @@
 //! The coordinator as a library, for its binary and for tests.
+//!
+//! The way of an event: `follower`, `presence`, `work_queue` or `steps` brings it in, `driver` gives
+//! it to the rules (`protocol::coordinator`), `perform` carries out what they decide.
 
+pub mod run;
 pub mod settings;
+
+mod clock;
+mod driver;
+mod follower;
+mod front_door;
+mod inputs;
+mod payloads;
+mod perform;
+mod presence;
+mod steps;
+mod work_queue;
+
+pub use run::{RunError, run};

@@ -11,7 +11,7 @@ mod status;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::Arc;
 
 use crate::answer::Answer;
 use crate::backlog::{Backlog, Line, Rank, Waiting};
@@ -222,8 +222,7 @@ impl Coordinator {
                 if let (Role::Leading(_), Some(config)) =
                     (&self.role, self.ledger.queue_config(&queue))
                 {
-                    let lease = Duration::from_millis(config.work_lease_ms);
-                    effects.consumers.push((queue, lease));
+                    effects.consumers.push((queue, Arc::clone(config)));
                 }
                 for accepted in jobs {
                     self.refresh(accepted, effects);
@@ -488,6 +487,19 @@ impl Coordinator {
             | Role::TakingOver(_)
             | Role::Leading(_)
             | Role::Suspended => None,
+        }
+    }
+
+    /// Whether a takeover waits for the ledger to be folded up to its barrier.
+    #[must_use]
+    pub const fn is_catching_up(&self) -> bool {
+        match &self.role {
+            Role::TakingOver(takeover) => takeover.is_catching_up(),
+            Role::Follower
+            | Role::Advancing
+            | Role::Leading(_)
+            | Role::Suspended
+            | Role::Stopped(_) => false,
         }
     }
 

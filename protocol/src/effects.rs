@@ -1,13 +1,15 @@
 //! What the rules decided, for the hands to carry out. The order of the fields is the contract:
 //! from the top, and nothing of a later field before all of an earlier one is on its way.
 
-use std::time::Duration;
+use std::sync::Arc;
 
+use crate::config::QueueConfig;
 use crate::door::DoorChange;
 use crate::id::{QueueName, WorkerId};
 use crate::message::WorkerTold;
 use crate::number::{Accepted, Attempt, Epoch, Sequence};
 use crate::subject::AttemptName;
+use crate::submission::JobSpec;
 use crate::takeover::Step;
 use crate::time::Timestamp;
 use crate::workers::Rescue;
@@ -25,7 +27,7 @@ pub struct Effects {
     /// Carry out this step of a takeover or an audit, for this epoch.
     pub step: Option<(Epoch, Step)>,
     /// Make sure that these queues have their consumer, before work goes out to them.
-    pub consumers: Vec<(QueueName, Duration)>,
+    pub consumers: Vec<(QueueName, Arc<QueueConfig>)>,
     /// Write these into the work queue, in this order, each expecting the sequence it names.
     pub dispatch: Vec<Dispatch>,
     /// Write these into the ledger, in any order.
@@ -66,6 +68,8 @@ pub struct Dispatch {
     pub name: AttemptName,
     /// Which leader.
     pub epoch: Epoch,
+    /// What the job is for life: kind, key and time-out go with the work.
+    pub spec: Arc<JobSpec>,
 }
 
 /// One write into the ledger.

@@ -99,6 +99,12 @@ impl Takeover {
         self.epoch
     }
 
+    /// Whether only the ledger is waited for.
+    #[must_use]
+    pub const fn is_catching_up(&self) -> bool {
+        matches!(self.stage, Stage::CatchingUp { .. })
+    }
+
     /// The work queue's tail was read.
     pub fn looked(&mut self, tail: WorkTail) -> Next {
         if !matches!(self.stage, Stage::Looking) {

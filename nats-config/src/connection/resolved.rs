@@ -106,6 +106,12 @@ impl Connection {
         all.join(",")
     }
 
+    /// The servers, as the client takes them.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<ServerAddr> {
+        self.servers.clone()
+    }
+
     /// How long to wait for each answer.
     #[must_use]
     pub const fn timeout(&self) -> Duration {

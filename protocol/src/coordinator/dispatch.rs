@@ -1,6 +1,6 @@
 //! What runs next, and what the answers to dispatches mean.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::{Coordinator, Role};
 use crate::answer::Answer;
@@ -11,6 +11,7 @@ use crate::job::JobState;
 use crate::leader::{FULL_PAUSE, Leader, Outstanding, PLACES_MIN, PLACES_PER_SLOT};
 use crate::number::{Accepted, Attempt, Epoch, Sequence};
 use crate::subject::{AttemptName, JobName};
+use crate::submission::JobSpec;
 use crate::takeover::Listed;
 use crate::time::Timestamp;
 use crate::window::{Flight, Landing, Window};
@@ -39,11 +40,9 @@ impl Coordinator {
         }
         effects.purge_fences = listed.old_fences;
         let queues = self.ledger.configured();
-        effects.consumers.extend(
-            queues.map(|(queue, config)| {
-                (queue.clone(), Duration::from_millis(config.work_lease_ms))
-            }),
-        );
+        effects
+            .consumers
+            .extend(queues.map(|(queue, config)| (queue.clone(), Arc::clone(config))));
     }
 
     /// Takes a listed attempt as outstanding, if it has no outcome.
@@ -107,7 +106,8 @@ impl Coordinator {
                 let Some(accepted) = self.backlog.first_ready(queue, handled) else {
                     break;
                 };
-                let Some((name, out)) = take(&self.ledger, &mut self.backlog, accepted) else {
+                let Some((name, out, spec)) = take(&self.ledger, &mut self.backlog, accepted)
+                else {
                     continue;
                 };
                 let (flight, expected) = leader.window.start(accepted, out.attempt);
@@ -117,6 +117,7 @@ impl Coordinator {
                     expected,
                     name,
                     epoch: leader.epoch,
+                    spec,
                 });
             }
         }
@@ -192,10 +193,13 @@ fn take(
     ledger: &crate::ledger::Ledger,
     backlog: &mut crate::backlog::Backlog,
     accepted: Accepted,
-) -> Option<(AttemptName, Outstanding)> {
+) -> Option<(AttemptName, Outstanding, Arc<JobSpec>)> {
     let waiting = backlog.remove(accepted)?;
     let job = ledger.job(accepted)?;
-    let attempt = job.state.last().next();
+    let JobState::Open(open) = &job.state else {
+        return None;
+    };
+    let attempt = open.next();
     if let Some(key) = &waiting.key {
         backlog.occupy(key, accepted);
     }
@@ -210,7 +214,7 @@ fn take(
         key: waiting.key,
         stored: None,
     };
-    Some((name, outstanding))
+    Some((name, outstanding, Arc::clone(&open.spec)))
 }
 
 /// How many places a queue has in the work queue: about twice its workers' slots, so that a late

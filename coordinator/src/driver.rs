@@ -1,0 +1,303 @@
+//! The one loop: takes the next event, lets the rules decide, carries out what they say from the
+//! top. It decides nothing about a job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use election::boot_now;
+use election::{Election, Event as Leadership};
+use futures::{FutureExt, StreamExt};
+use nats_config::Broker;
+use protocol::coordinator::{Coordinator, Event};
+use protocol::effects::{Effects, Stop};
+use protocol::leadership::Moment;
+use protocol::ledger::Record;
+use protocol::number::{Epoch, Sequence};
+use protocol::subject::LedgerSubject;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::follower::Entry;
+use crate::inputs::{Done, Inputs, Question, UnderWay};
+use crate::payloads::Payloads;
+use crate::perform;
+use crate::steps::{Identity, Taken};
+use crate::work_queue::WorkQueue;
+
+/// How often the door is looked at while leading.
+const USAGE_EVERY: Duration = Duration::from_secs(1);
+/// A takeover whose ledger makes no progress for this long gets a new consumer.
+const NO_PROGRESS: Duration = Duration::from_secs(1);
+/// A host's clock that is further off the broker's is told to the operator.
+const CLOCK_OFF_MAX: Duration = Duration::from_secs(1);
+/// The longest wait for an event.
+const IDLE_MAX: Duration = Duration::from_millis(500);
+
+/// The loop and what it owns.
+pub(crate) struct Driver {
+    pub(crate) broker: Broker,
+    pub(crate) me: Identity,
+    pub(crate) rules: Coordinator,
+    pub(crate) clock: Clock,
+    pub(crate) payloads: Payloads,
+    pub(crate) work: WorkQueue,
+    pub(crate) under_way: UnderWay,
+    pub(crate) election: Arc<Election>,
+    pub(crate) inputs: Inputs,
+    /// The last record that was folded, for who waits for one.
+    pub(crate) folded: watch::Sender<Sequence>,
+    /// It stands for leadership once it has folded up to here.
+    pub(crate) stand_at: Option<Sequence>,
+    pub(crate) progress: Moment,
+    pub(crate) usage_due: Moment,
+    pub(crate) alarms: Vec<String>,
+}
+
+/// What the loop woke up for.
+enum Woke {
+    Shutdown,
+    Leadership(Option<Leadership>),
+    Answer(Option<(u64, protocol::answer::Answer)>),
+    Done(Done),
+    Entries(Option<Vec<Entry>>),
+    Said(Option<async_nats::Message>),
+    Question(Option<Question>),
+    Timer,
+}
+
+impl Driver {
+    /// Runs until `shutdown`, or until the rules stop it.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Option<Stop> {
+        loop {
+            let wait = self.wait();
+            let woke = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => Woke::Shutdown,
+                event = self.inputs.elections.next() => Woke::Leadership(event),
+                answer = self.work.next() => Woke::Answer(answer),
+                Some(done) = self.under_way.next(), if !self.under_way.is_empty() => Woke::Done(done),
+                entries = self.inputs.entries.recv() => Woke::Entries(entries),
+                message = self.inputs.says.next() => Woke::Said(message),
+                question = self.inputs.questions.recv() => Woke::Question(question),
+                () = tokio::time::sleep(wait) => Woke::Timer,
+            };
+            match woke {
+                Woke::Shutdown
+                | Woke::Leadership(None)
+                | Woke::Entries(None)
+                | Woke::Said(None) => {
+                    self.leave().await;
+                    return None;
+                }
+                Woke::Leadership(Some(event)) => self.leadership(&event).await,
+                Woke::Answer(answer) => self.answers(answer).await,
+                Woke::Done(done) => self.done(done).await,
+                Woke::Entries(Some(entries)) => self.entries(entries).await,
+                Woke::Said(Some(message)) => {
+                    if let Some(says) = crate::presence::said(&message) {
+                        self.event(Event::Said(says)).await;
+                    }
+                }
+                Woke::Question(Some(question)) => self.answer(question),
+                Woke::Question(None) => {}
+                Woke::Timer => self.event(Event::Tick).await,
+            }
+            self.work.write().await;
+            self.look_around().await;
+            if let Some(stop) = self.rules.stopped() {
+                return Some(stop.clone());
+            }
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        let now = self.clock.now();
+        let wake = self
+            .rules
+            .wake_at(now)
+            .map_or(IDLE_MAX, |at| self.clock.until(at));
+        // A timer has a grain of 1 ms; zero would spin until the millisecond has passed.
+        wake.clamp(Duration::from_millis(1), IDLE_MAX)
+    }
+
+    /// One event: decide, then carry out.
+    async fn event(&mut self, event: Event<'_>) {
+        let effects = self.rules.handle(self.clock.now(), event);
+        self.perform(effects).await;
+    }
+
+    async fn perform(&mut self, effects: Effects) {
+        if !effects.is_empty() {
+            perform::perform(self, effects).await;
+        }
+    }
+
+    async fn leadership(&mut self, event: &Leadership) {
+        tracing::info!(?event, "leadership");
+        match event {
+            Leadership::Acquired { epoch } => self.event(Event::Won(*epoch)).await,
+            Leadership::Suspended { .. } => self.event(Event::Suspended).await,
+            Leadership::Resumed { .. } => self.event(Event::Resumed).await,
+            Leadership::Released { .. } | Leadership::Lost { .. } => self.event(Event::Lost).await,
+            Leadership::Candidate | Leadership::LeaderChanged(_) => {}
+        }
+    }
+
+    /// An answer to a dispatch, and all that are there already.
+    async fn answers(&mut self, first: Option<(u64, protocol::answer::Answer)>) {
+        let mut next = first;
+        while let Some((tag, answer)) = next {
+            self.event(Event::Dispatched { tag, answer }).await;
+            next = self.work.try_next();
+        }
+    }
+
+    async fn done(&mut self, done: Done) {
+        let mut next = Some(done);
+        while let Some(done) = next {
+            match done {
+                Done::Step(epoch, taken) => self.step(epoch, taken).await,
+                Done::Advanced(Ok(epoch)) => self.event(Event::Won(epoch)).await,
+                // The election says by an event why it ended.
+                Done::Advanced(Err(error)) => tracing::info!(%error, "no new epoch"),
+                Done::Wrote(accepted, answer) => {
+                    self.event(Event::Wrote { accepted, answer }).await
+                }
+                Done::Ponged(worker, pong) => self.event(Event::Ponged(worker, pong)).await,
+                Done::Reread(accepted, payload) => {
+                    let payload = &payload;
+                    self.event(Event::Reread { accepted, payload }).await;
+                }
+                Done::Usage(usages, is_open) => self.event(Event::Usage(usages, is_open)).await,
+                Done::Nothing => {}
+            }
+            next = self.under_way.next().now_or_never().flatten();
+        }
+    }
+
+    async fn step(&mut self, epoch: Epoch, taken: Taken) {
+        let event = match taken {
+            Taken::Looked(tail, ledger) => Event::Looked {
+                epoch,
+                tail,
+                ledger,
+            },
+            Taken::Fenced(answer) => Event::Fenced(epoch, answer),
+            Taken::Listed(listing) => Event::Listed(epoch, listing),
+            Taken::Barred(answer) => Event::Barred(epoch, answer),
+            Taken::Audited(listing, last) => Event::Audited(epoch, listing, last),
+        };
+        self.progress = boot_now();
+        self.event(event).await;
+    }
+
+    async fn entries(&mut self, entries: Vec<Entry>) {
+        self.progress = boot_now();
+        for entry in entries {
+            self.entry(&entry).await;
+        }
+        self.folded
+            .send_replace(self.rules.ledger().last_sequence());
+        self.stand();
+    }
+
+    async fn entry(&mut self, entry: &Entry) {
+        let headers = entry.headers.as_ref();
+        let header = |name: &str| {
+            headers
+                .and_then(|h| h.get(name))
+                .map(|value| value.as_str())
+        };
+        let record = Record {
+            sequence: entry.sequence,
+            time: entry.time,
+            subject: entry.subject.as_str(),
+            header: &header,
+            payload: &entry.payload,
+        };
+        self.set_clock(entry);
+        perform::remember(&mut self.payloads, &self.broker, entry);
+        let now = self.clock.now();
+        let effects = self.rules.handle(now, Event::Record(&record));
+        self.perform(effects).await;
+    }
+
+    /// Our own barrier was stored a moment ago: the broker's time is now.
+    fn set_clock(&mut self, entry: &Entry) {
+        let LedgerSubject::Epoch(epoch) = self.broker.subjects().parse_ledger(&entry.subject)
+        else {
+            return;
+        };
+        self.election.raise_floor(epoch);
+        if self.rules.epoch() == Some(epoch) {
+            let off = self.clock.set(boot_now(), entry.time);
+            if off > CLOCK_OFF_MAX {
+                let text = format!("this host's clock was {off:?} off the broker's");
+                tracing::warn!("{text}");
+                self.alarm(text);
+            }
+        }
+    }
+
+    /// Stands for leadership once it is a hot standby.
+    fn stand(&mut self) {
+        let folded = self.rules.ledger().last_sequence();
+        if self.stand_at.is_some_and(|at| folded >= at) {
+            self.stand_at = None;
+            tracing::info!(%folded, "caught up with the ledger: standing for leadership");
+            self.election.campaign();
+        }
+    }
+
+    /// What is due by the clock of the hands: overdue answers, a stuck consumer, the door.
+    async fn look_around(&mut self) {
+        while let Some((tag, answer)) = self.work.overdue() {
+            self.event(Event::Dispatched { tag, answer }).await;
+        }
+        let now = boot_now();
+        if self.rules.is_catching_up() && now.since(self.progress) >= NO_PROGRESS {
+            self.progress = now;
+            // A full channel means that it is being rebuilt already.
+            if self.inputs.rebuild.try_send(()).is_err() {
+                tracing::debug!("the ledger's consumer is being made anew already");
+            }
+        }
+        if self.rules.is_leading() && now.since(self.usage_due) >= USAGE_EVERY {
+            self.usage_due = now;
+            self.under_way
+                .push(perform::usage(self.broker.clone()).boxed());
+        }
+    }
+
+    /// Gives leadership back, so that another takes over at once.
+    async fn leave(&mut self) {
+        self.work.drop_writes();
+        let effects = self.rules.handle(self.clock.now(), Event::Lost);
+        drop(effects);
+        self.election.withdraw();
+        match self.election.resign().await {
+            Ok(()) => tracing::info!("gave leadership back"),
+            Err(error) => tracing::debug!(%error, "had no leadership to give back"),
+        }
+        self.election.stop().await;
+    }
+
+    fn answer(&self, question: Question) {
+        let now = self.clock.now();
+        // Who asked may have gone; then nobody misses the answer.
+        let is_heard = match question {
+            Question::Job(accepted, reply) => reply.send(self.rules.view(now, accepted)).is_ok(),
+            Question::Control(accepted, verb, reply) => reply
+                .send(self.rules.control_record(accepted, verb))
+                .is_ok(),
+            Question::Knows(queue, reply) => reply
+                .send(self.rules.ledger().queue_config(&queue).is_some())
+                .is_ok(),
+            Question::Status(reply) => reply.send(perform::status(self)).is_ok(),
+        };
+        if !is_heard {
+            tracing::debug!("nobody waits for an answer any more");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What the rules decided, carried out from the top, in the order of the fields.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use futures::FutureExt;
+use nats_config::{Broker, Door};
+use protocol::answer::Answer;
+use protocol::config::QueueConfig;
+use protocol::door::{DoorChange, Usage};
+use protocol::effects::{Effects, RecordWrite, Stop};
+use protocol::id::QueueName;
+use protocol::message::CoordinatorStatus;
+use protocol::number::{Accepted, Epoch};
+use protocol::subject::LedgerSubject;
+
+use crate::driver::Driver;
+use crate::follower::Entry;
+use crate::inputs::Done;
+use crate::payloads::Payloads;
+use crate::{presence, steps, work_queue};
+
+/// How long a failed try to make a consumer waits.
+const CONSUMER_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Most alarms that a status shows.
+const ALARMS_MAX: usize = 16;
+
+/// Carries out what was decided. Nothing here waits for an answer: answers come back as events.
+pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
+    if effects.drop_writes {
+        driver.work.drop_writes();
+    }
+    if let Some(stop) = &effects.stop {
+        stopped(driver, stop);
+    }
+    if let Some(floor) = effects.advance {
+        let election = Arc::clone(&driver.election);
+        let advance = async move { Done::Advanced(election.advance(floor).await) };
+        driver.under_way.push(advance.boxed());
+    }
+    if let Some((epoch, step)) = effects.step {
+        tracing::debug!(%epoch, ?step, "step");
+        let folded = driver.rules.ledger().last_sequence();
+        let taken = steps::take(
+            driver.broker.clone(),
+            driver.me.clone(),
+            epoch,
+            step,
+            folded,
+        );
+        let step = taken.map(|(epoch, taken)| Done::Step(epoch, taken));
+        driver.under_way.push(step.boxed());
+    }
+    for (queue, config) in effects.consumers {
+        let made = ensure_consumer(driver.broker.clone(), queue, config);
+        driver.under_way.push(made.boxed());
+    }
+    driver.work.push(effects.dispatch, &mut driver.payloads);
+    for record in effects.records {
+        driver
+            .under_way
+            .push(write(driver.broker.clone(), record).boxed());
+    }
+    if let Some(change) = effects.door {
+        driver
+            .under_way
+            .push(turn_door(driver.broker.clone(), change).boxed());
+    }
+    for rescue in &effects.rescues {
+        presence::rescue(&driver.broker, rescue).await;
+    }
+    for (worker, told) in &effects.told {
+        presence::tell(&driver.broker, worker, told).await;
+    }
+    for worker in effects.pings {
+        let ping = presence::ping(driver.broker.clone(), worker);
+        driver.under_way.push(
+            ping.map(|(worker, pong)| Done::Ponged(worker, pong))
+                .boxed(),
+        );
+    }
+    for accepted in effects.reread {
+        let read = work_queue::reread(driver.broker.clone(), accepted);
+        driver.under_way.push(
+            read.map(|(accepted, payload)| Done::Reread(accepted, payload))
+                .boxed(),
+        );
+    }
+    for epoch in effects.purge_fences {
+        driver
+            .under_way
+            .push(purge_fence(driver.broker.clone(), epoch).boxed());
+    }
+    for alarm in effects.alarms {
+        tracing::warn!("{alarm}");
+        driver.alarm(alarm);
+    }
+}
+
+fn stopped(driver: &mut Driver, stop: &Stop) {
+    let text = match stop {
+        Stop::Newer(why) => format!("a newer version is at work: {why}; upgrade this coordinator"),
+        Stop::WentBack(why) => format!(
+            "the ledger is not the one that was folded: {why}; if the store was restored on purpose, start the coordinators again, all at once"
+        ),
+    };
+    tracing::error!("{text}");
+    driver.election.withdraw();
+    driver.alarm(text);
+}
+
+impl Driver {
+    /// Keeps an alarm for the status, the newest last.
+    pub(crate) fn alarm(&mut self, text: String) {
+        if self.alarms.len() >= ALARMS_MAX {
+            self.alarms.remove(0);
+        }
+        self.alarms.push(text);
+    }
+}
+
+/// Keeps the payload of a submission, and drops that of a job that got an outcome.
+pub(crate) fn remember(payloads: &mut Payloads, broker: &Broker, entry: &Entry) {
+    match broker.subjects().parse_ledger(&entry.subject) {
+        LedgerSubject::Submit { .. } => {
+            let accepted = Accepted::from(entry.sequence);
+            payloads.keep(accepted, entry.headers.as_ref(), &entry.payload);
+        }
+        LedgerSubject::Outcome(name) => {
+            drop(payloads.take(name.accepted));
+        }
+        LedgerSubject::Control { .. }
+        | LedgerSubject::Config { .. }
+        | LedgerSubject::Epoch(_)
+        | LedgerSubject::Unknown => {}
+    }
+}
+
+async fn write(broker: Broker, record: RecordWrite) -> Done {
+    let answer: Answer = broker
+        .write(record.subject, HeaderMap::new(), record.body.into())
+        .await;
+    Done::Wrote(record.accepted, answer)
+}
+
+async fn ensure_consumer(broker: Broker, queue: QueueName, config: Arc<QueueConfig>) -> Done {
+    while let Err(error) = broker.ensure_consumer(&queue, &config).await {
+        tracing::warn!(%error, %queue, "failed to make the queue's consumer; trying again");
+        tokio::time::sleep(CONSUMER_AGAIN_AFTER).await;
+    }
+    Done::Nothing
+}
+
+async fn turn_door(broker: Broker, change: DoorChange) -> Done {
+    let turned = match change {
+        DoorChange::Close => broker.close_door().await,
+        DoorChange::Open => broker.open_door().await,
+    };
+    match turned {
+        Ok(_) => tracing::warn!(?change, "turned the door of the ledger"),
+        Err(error) => tracing::warn!(%error, ?change, "failed to turn the door; trying again"),
+    }
+    Done::Nothing
+}
+
+async fn purge_fence(broker: Broker, epoch: Epoch) -> Done {
+    let subject = broker.subjects().fence_of(epoch);
+    let stream = broker
+        .jetstream()
+        .get_stream_no_info(broker.names().work())
+        .await;
+    let purged = match stream {
+        Ok(stream) => stream
+            .purge()
+            .filter(subject)
+            .await
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = purged {
+        tracing::debug!(error, %epoch, "failed to purge an old fence; a later leader does it");
+    }
+    Done::Nothing
+}
+
+/// How full the ledger is, and whether its door is open.
+pub(crate) async fn usage(broker: Broker) -> Done {
+    let Ok(state) = broker.state(broker.names().ledger()).await else {
+        return Done::Nothing;
+    };
+    let limit = u64::try_from(state.config.max_bytes)
+        .ok()
+        .filter(|limit| *limit > 0);
+    let is_open = broker.door_in(&state) == Door::Open;
+    let ledger = Usage {
+        used: state.bytes,
+        limit,
+    };
+    Done::Usage(vec![ledger], Some(is_open))
+}
+
+/// What this coordinator is and sees.
+pub(crate) fn status(driver: &Driver) -> CoordinatorStatus {
+    let snapshot = driver.election.snapshot();
+    let mut alarms = driver.alarms.clone();
+    alarms.extend(
+        snapshot
+            .trouble
+            .map(|trouble| format!("election: {trouble}")),
+    );
+    CoordinatorStatus {
+        coordinator: driver.me.name.clone(),
+        incarnation: driver.me.incarnation.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        role: driver.rules.role_name().to_owned(),
+        epoch: driver.rules.epoch(),
+        leader: snapshot.leader.map(|leader| leader.holder),
+        folded: driver.rules.ledger().last_sequence(),
+        door: match driver.rules.is_door_open() {
+            Some(true) => "open".to_owned(),
+            Some(false) => "closed".to_owned(),
+            None => "unknown".to_owned(),
+        },
+        alarms,
+        ignored: driver.rules.ledger().ignored(),
+        workers: driver.rules.present_workers(),
+        queues: driver.rules.queues(),
+    }
+}

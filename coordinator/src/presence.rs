@@ -1,0 +1,76 @@
+//! The workers: what they say, and whether they answer.
+
+use std::time::Duration;
+
+use async_nats::Message;
+use async_nats::client::{Request, RequestErrorKind};
+use nats_config::Broker;
+use protocol::id::WorkerId;
+use protocol::message::{WorkerSays, WorkerTold};
+use protocol::workers::{Pong, Rescue};
+
+/// How long a ping waits for its answer.
+const PING_WITHIN: Duration = Duration::from_millis(500);
+
+/// What a worker said. `None`: no rule of ours made it.
+pub(crate) fn said(message: &Message) -> Option<WorkerSays> {
+    match serde_json::from_slice(&message.payload) {
+        Ok(says) => Some(says),
+        Err(error) => {
+            tracing::warn!(%error, subject = %message.subject, "ignored what a worker said");
+            None
+        }
+    }
+}
+
+/// Pings a worker once.
+pub(crate) async fn ping(broker: Broker, worker: WorkerId) -> (WorkerId, Pong) {
+    let subject = broker.subjects().worker_ping(&worker);
+    let request = Request::new().timeout(Some(PING_WITHIN));
+    let pong = match broker.client().send_request(subject, request).await {
+        Ok(_) => Pong::Answered,
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => Pong::NoResponders,
+        Err(_) => Pong::Silent,
+    };
+    (worker, pong)
+}
+
+/// Tells a worker something; what is lost is repeated by nobody, and decides nothing.
+pub(crate) async fn tell(broker: &Broker, worker: &WorkerId, told: &WorkerTold) {
+    let subject = broker.subjects().worker_told(worker);
+    let body = serde_json::to_vec(told).expect("numbers and a tag are JSON");
+    if let Err(error) = broker.client().publish(subject, body.into()).await {
+        tracing::debug!(%error, %worker, "failed to tell a worker");
+    }
+}
+
+/// Hands a delivery on: one nak, never repeated.
+pub(crate) async fn rescue(broker: &Broker, rescue: &Rescue) {
+    let body = if rescue.delay.is_zero() {
+        "-NAK".to_owned()
+    } else {
+        format!("-NAK {{\"delay\":{}}}", rescue.delay.as_nanos())
+    };
+    let Rescue {
+        worker,
+        accepted,
+        attempt,
+        ..
+    } = rescue;
+    tracing::info!(%worker, job = %accepted, %attempt, "the worker is missing: handing its job on");
+    if let Err(error) = broker
+        .client()
+        .publish(rescue.ack.clone(), body.into())
+        .await
+    {
+        tracing::warn!(%error, "failed to hand a job on; its lease ends by itself");
+    }
+}
+
+/// Asks all workers to say what they are and run.
+pub(crate) async fn call_roll(broker: &Broker) {
+    let subject = broker.subjects().worker_roll_call();
+    if let Err(error) = broker.client().publish(subject, "".into()).await {
+        tracing::debug!(%error, "failed to call the roll");
+    }
+}

@@ -1,0 +1,234 @@
+//! Work out: the leader's dispatches in their order, each with the sequence that it expects, and
+//! their answers.
+//!
+//! All answers come back on one subscription, told apart by a number in the reply subject: of the
+//! run of writes, which changes when a leader drops its writes, and of the write.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
+use bytes::Bytes;
+use election::boot_now;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use nats_config::Broker;
+use protocol::answer::Answer;
+use protocol::effects::Dispatch;
+use protocol::leadership::Moment;
+use protocol::number::Accepted;
+use protocol::submission::header;
+
+use crate::payloads::{Content, Payloads};
+
+/// How long a write waits for its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Most payloads that are read at once.
+const READS_MAX: usize = 64;
+/// How long a failed read of a payload waits.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// The leader's writes into the work queue.
+pub(crate) struct WorkQueue {
+    broker: Broker,
+    inbox: String,
+    answers: Subscriber,
+    /// Which run of writes: answers to an earlier one count for nothing.
+    run: u64,
+    /// Decided and not yet written, in order: a payload may still be missing.
+    pending: VecDeque<(Dispatch, Option<Content>)>,
+    reads: FuturesUnordered<BoxFuture<'static, (u64, Accepted, Content)>>,
+    /// Written and not yet answered, in order.
+    open: VecDeque<(u64, Moment)>,
+}
+
+impl WorkQueue {
+    pub(crate) async fn new(broker: Broker) -> Result<Self, async_nats::SubscribeError> {
+        let inbox = broker.client().new_inbox();
+        let answers = broker.client().subscribe(format!("{inbox}.*.*")).await?;
+        Ok(Self {
+            broker,
+            inbox,
+            answers,
+            run: 0,
+            pending: VecDeque::new(),
+            reads: FuturesUnordered::new(),
+            open: VecDeque::new(),
+        })
+    }
+
+    /// Drops what is not yet written, and waits for no earlier answer any more.
+    pub(crate) fn drop_writes(&mut self) {
+        self.run += 1;
+        self.pending.clear();
+        self.open.clear();
+        self.reads = FuturesUnordered::new();
+    }
+
+    /// Takes dispatches in the order of their expected sequences.
+    pub(crate) fn push(&mut self, dispatches: Vec<Dispatch>, payloads: &mut Payloads) {
+        for dispatch in dispatches {
+            let content = payloads.take(dispatch.name.accepted);
+            self.pending.push_back((dispatch, content));
+        }
+    }
+
+    /// Writes what is ready, from the front: the order is that of the expected sequences.
+    pub(crate) async fn write(&mut self) {
+        while let Some((_, Some(_))) = self.pending.front() {
+            let Some((dispatch, Some(content))) = self.pending.pop_front() else {
+                return;
+            };
+            self.publish(&dispatch, content).await;
+        }
+        let room = READS_MAX.saturating_sub(self.reads.len());
+        if room > 0 && !self.pending.is_empty() {
+            self.read(room);
+        }
+    }
+
+    async fn publish(&mut self, dispatch: &Dispatch, content: Content) {
+        let subject = self.broker.subjects().work(&dispatch.name);
+        let reply = format!("{}.{}.{}", self.inbox, self.run, dispatch.tag);
+        let headers = headers(dispatch, content.headers);
+        self.open.push_back((dispatch.tag, boot_now()));
+        let sent = self
+            .broker
+            .client()
+            .publish_with_reply_and_headers(subject, reply, headers, content.payload)
+            .await;
+        if let Err(error) = sent {
+            // Without an answer it counts as unanswered, which settles it.
+            tracing::warn!(%error, job = %dispatch.name.job, "failed to write work");
+        }
+    }
+
+    /// Starts reading the payloads that come next.
+    fn read(&mut self, room: usize) {
+        let reading: Vec<Accepted> = self
+            .pending
+            .iter()
+            .filter(|(_, content)| content.is_none())
+            .take(READS_MAX)
+            .map(|(dispatch, _)| dispatch.name.accepted)
+            .collect();
+        if self.reads.is_empty() {
+            for accepted in reading.into_iter().take(room) {
+                let (broker, run) = (self.broker.clone(), self.run);
+                self.reads.push(
+                    async move { (run, accepted, read_content(&broker, accepted).await) }.boxed(),
+                );
+            }
+        }
+    }
+
+    /// The next answer, or a payload that was read; `None` says only that something moved.
+    pub(crate) async fn next(&mut self) -> Option<(u64, Answer)> {
+        tokio::select! {
+            biased;
+            Some(message) = self.answers.next() => self.answered(&message),
+            Some((run, accepted, content)) = self.reads.next(), if !self.reads.is_empty() => {
+                if run == self.run {
+                    let slot = self.pending.iter_mut().find(|(d, _)| d.name.accepted == accepted);
+                    if let Some((_, slot)) = slot {
+                        *slot = Some(content);
+                    }
+                }
+                None
+            }
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Another answer that is there already.
+    pub(crate) fn try_next(&mut self) -> Option<(u64, Answer)> {
+        loop {
+            let message = self.answers.next().now_or_never()??;
+            if let Some(answer) = self.answered(&message) {
+                return Some(answer);
+            }
+        }
+    }
+
+    fn answered(&mut self, message: &Message) -> Option<(u64, Answer)> {
+        let mut tokens = message.subject.as_str().rsplit('.');
+        let tag: u64 = tokens.next()?.parse().ok()?;
+        let run: u64 = tokens.next()?.parse().ok()?;
+        if run != self.run {
+            return None;
+        }
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == tag) {
+            self.open.remove(at);
+        }
+        let answer = match message.status {
+            Some(StatusCode::NO_RESPONDERS) => Answer::NoResponders,
+            Some(_) | None => Answer::parse(&message.payload),
+        };
+        Some((tag, answer))
+    }
+
+    /// A write whose answer is overdue.
+    pub(crate) fn overdue(&mut self) -> Option<(u64, Answer)> {
+        let (tag, since) = *self.open.front()?;
+        if boot_now().since(since) < ANSWER_WITHIN {
+            return None;
+        }
+        self.open.pop_front();
+        Some((tag, Answer::Unanswered))
+    }
+}
+
+/// Reads a submission from the ledger, until it is there.
+async fn read_content(broker: &Broker, accepted: Accepted) -> Content {
+    loop {
+        match broker.at(broker.names().ledger(), accepted.into()).await {
+            Ok(Some(stored)) => {
+                return Content {
+                    headers: Some(stored.headers),
+                    payload: stored.payload,
+                };
+            }
+            Ok(None) => tracing::error!(%accepted, "the ledger lost a submission; waiting for it"),
+            Err(error) => tracing::debug!(%error, %accepted, "failed to read a submission"),
+        }
+        tokio::time::sleep(READ_AGAIN_AFTER).await;
+    }
+}
+
+/// The submitter's headers but the broker's own, what the queue's configuration filled in, and the
+/// sequence that must be the last.
+fn headers(dispatch: &Dispatch, submitted: Option<HeaderMap>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, values) in submitted.iter().flat_map(HeaderMap::iter) {
+        let text: &str = name.as_ref();
+        if !text.starts_with("Nats-") {
+            for value in values {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+    }
+    let spec = &dispatch.spec;
+    headers.insert(header::KIND, spec.kind.as_str());
+    if let Some(key) = &spec.key {
+        headers.insert(header::KEY, key.as_str());
+    }
+    if let Some(timeout) = spec.timeout {
+        headers.insert(
+            header::TIMEOUT,
+            format!("{}ms", timeout.as_millis()).as_str(),
+        );
+    }
+    headers.insert(header::EPOCH, dispatch.epoch.get().to_string().as_str());
+    headers.insert(
+        async_nats::header::NATS_EXPECTED_LAST_SEQUENCE,
+        dispatch.expected.get().to_string().as_str(),
+    );
+    headers
+}
+
+/// What a re-read of a payload gives.
+pub(crate) async fn reread(broker: Broker, accepted: Accepted) -> (Accepted, Bytes) {
+    let content = read_content(&broker, accepted).await;
+    (accepted, content.payload)
+}
