@@ -12,7 +12,7 @@ mod system;
 
 pub use self::child::become_child;
 pub use self::error::DevError;
-pub use self::nats_server::{NATS_SERVER_OLDEST, NatsServerBinary};
+pub use self::nats_server::NatsServerBinary;
 pub use self::process::{Exited, ProcessSpec, RunningProcess};
 pub use self::system::{Stopped, System, SystemOptions, sample_queues};
 pub use rustix::process::Signal;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use coordinator::settings::{
-    ByteSize, CoordinatorName, Layer, LeaseProfile, LogFormat, Provision, Replicas, RunSettings,
-    Window,
+    ByteSize, CoordinatorName, Layer, LeaseProfile, LogFormat, Provision, RunSettings, Window,
 };
+use nats_config::Replicas;
 use nats_config::connection::Environment;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ pub(crate) struct RunArguments {
     /// On how many servers each stream is kept: 1, 3 or 5 [default: 1].
     #[arg(long, env = "COORDINATOR_REPLICAS", value_name = "COUNT")]
     replicas: Option<Replicas>,
-    /// The most bytes that the ledger takes [default: 4GiB].
+    /// The most bytes that the ledger takes [default: 8GiB].
     #[arg(long, env = "COORDINATOR_LEDGER_MAX_BYTES", value_name = "SIZE")]
     ledger_max_bytes: Option<ByteSize>,
     /// The times of the election: stable, quick or test [default: stable].

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nats_config::ServerVersion;
 use nats_config::connection::Environment;
+use nats_config::version::NEEDED;
 use serde::Deserialize;
 
 use super::error::DevError;
 use super::folder::Folder;
-
-/// The oldest version with all that the protocol needs: atomic batches.
-pub const NATS_SERVER_OLDEST: (u32, u32) = (2, 12);
 
 /// Room for the store: nothing is reserved on the disk before it is used.
 const STORE_MAX: &str = "16GB";
@@ -62,11 +61,8 @@ impl NatsServerBinary {
         let text = String::from_utf8_lossy(&output.stdout);
         let version = version(&text)
             .ok_or_else(|| "which does not say that it is a nats-server".to_owned())?;
-        let (major, minor) = NATS_SERVER_OLDEST;
-        if numbers(version).is_none_or(|found| found < NATS_SERVER_OLDEST) {
-            return Err(format!(
-                "which is version {version}, older than {major}.{minor}"
-            ));
+        if ServerVersion::parse(version).is_none_or(|found| found < NEEDED) {
+            return Err(format!("which is version {version}, older than {NEEDED}"));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -76,10 +72,9 @@ impl NatsServerBinary {
 }
 
 fn none(found: &str) -> DevError {
-    let (major, minor) = NATS_SERVER_OLDEST;
     DevError::NoNatsServer {
         found: found.to_owned(),
-        oldest: format!("{major}.{minor}"),
+        oldest: NEEDED.to_string(),
     }
 }
 
@@ -87,11 +82,6 @@ fn none(found: &str) -> DevError {
 fn version(text: &str) -> Option<&str> {
     let version = text.trim().strip_prefix("nats-server: ")?;
     Some(version.strip_prefix('v').unwrap_or(version))
-}
-
-fn numbers(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.split(['.', '-']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 fn candidates(env: &Environment) -> Vec<PathBuf> {
@@ -163,7 +153,7 @@ mod tests {
         for (says, words) in [
             (
                 "nats-server: v2.11.9",
-                "which is version 2.11.9, older than 2.12",
+                "which is version 2.11.9, older than 2.12.0",
             ),
             ("nats-server: v1.4.1", "version 1.4.1"),
             ("hello", "does not say that it is a nats-server"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use nats_config::Replicas;
 use nats_config::connection::{ConnectionSettings, ContextChoice, Environment, Secret};
 use protocol::id::Namespace;
 use serde::de::{Error, Visitor};
@@ -13,9 +14,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::Layer;
-use super::value::{
-    ByteSize, CoordinatorName, LeaseProfile, LogFormat, Provision, Replicas, Window,
-};
+use super::value::{ByteSize, CoordinatorName, LeaseProfile, LogFormat, Provision, Window};
 
 /// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]

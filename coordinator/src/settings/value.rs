@@ -97,39 +97,15 @@ choice!(
     Json = "json"
 );
 
-/// On how many servers each stream is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replicas(usize);
-
-impl Replicas {
-    /// Takes 1, 3 or 5: an even number survives no more than the one below it.
+impl Provision {
+    /// What the broker is asked to do.
     #[must_use]
-    pub const fn new(count: usize) -> Option<Self> {
-        match count {
-            1 | 3 | 5 => Some(Self(count)),
-            _ => None,
+    pub const fn mode(self) -> nats_config::Mode {
+        match self {
+            Self::Create => nats_config::Mode::Create,
+            Self::Verify => nats_config::Mode::Verify,
+            Self::Off => nats_config::Mode::Off,
         }
-    }
-
-    /// 1, 3 or 5.
-    #[must_use]
-    pub const fn get(self) -> usize {
-        self.0
-    }
-}
-
-impl Default for Replicas {
-    fn default() -> Self {
-        Self(1)
-    }
-}
-
-impl FromStr for Replicas {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let refuse = || ValueError::new(text, "a number of replicas: 1, 3 or 5");
-        text.parse().ok().and_then(Self::new).ok_or_else(refuse)
     }
 }
 
@@ -198,7 +174,7 @@ impl ByteSize {
 
 impl Default for ByteSize {
     fn default() -> Self {
-        Self(4 << 30)
+        Self(nats_config::Settings::default().ledger_bytes_max)
     }
 }
 
@@ -278,18 +254,14 @@ impl fmt::Display for CoordinatorName {
 
 #[cfg(test)]
 mod tests {
-    use super::{ByteSize, CoordinatorName, Provision, Replicas, Window};
+    use super::{ByteSize, CoordinatorName, Provision, Window};
 
     #[test]
     fn values_are_read_or_refused_with_what_is_taken() {
         assert_eq!("verify".parse(), Ok(Provision::Verify));
-        assert_eq!("3".parse(), Ok(Replicas(3)));
         assert_eq!("512".parse(), Ok(Window(512)));
         assert_eq!("10GiB".parse(), Ok(ByteSize(10 << 30)));
         assert_eq!("1048576".parse(), Ok(ByteSize(1 << 20)));
-        for text in ["2", "0", "-1", "x", "7"] {
-            assert!(text.parse::<Replicas>().is_err(), "{text}");
-        }
         for text in ["0", "513", "1.5"] {
             assert!(text.parse::<Window>().is_err(), "{text}");
         }
