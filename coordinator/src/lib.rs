@@ -3,7 +3,7 @@
 pub mod dev;
 pub mod queue_record;
 pub mod roll_call;
-mod run;
+pub mod run;
 pub mod settings;
 
-pub use run::{ExitKind, RunError, run};
+pub use run::{RunError, run};

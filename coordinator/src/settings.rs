@@ -8,13 +8,12 @@ mod value;
 
 use std::path::PathBuf;
 
-use nats_config::Replicas;
 use nats_config::connection::{ConnectError, Connection, ConnectionSettings, Environment};
 use protocol::id::{NameError, Namespace};
 
 pub use self::file::{ConfigFile, FileError};
 pub use self::value::{
-    ByteSize, CoordinatorName, LeaseProfile, LogFormat, Provision, ValueError, Window,
+    ByteSize, CoordinatorName, LeaseProfile, LogFormat, Provision, Replicas, ValueError, Window,
 };
 
 /// What `coordinator run` runs with.

@@ -123,8 +123,17 @@ impl From<RollCallError> for Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
+        let message = error.to_string();
         match error {
             RunError::Connect(error) => error.into(),
+            RunError::Provision(error) if error.is_retryable() => {
+                Self::new(Exit::Unreachable, message)
+            }
+            // What must exist is altered, absent or not allowed: an operator has to act.
+            RunError::Provision(_) | RunError::Setting(_) => Self::new(Exit::Config, message),
+            RunError::Election(_) | RunError::Subscribe { .. } | RunError::Stopped(_) => {
+                Self::failed(message)
+            }
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use coordinator::settings::{
-    ByteSize, CoordinatorName, Layer, LeaseProfile, LogFormat, Provision, RunSettings, Window,
+    ByteSize, CoordinatorName, Layer, LeaseProfile, LogFormat, Provision, Replicas, RunSettings,
+    Window,
 };
-use nats_config::Replicas;
 use nats_config::connection::Environment;
 use tokio_util::sync::CancellationToken;
 

@@ -147,8 +147,15 @@ mod tests {
         path
     }
 
+    /// One test: a script that one thread is still writing, while another starts a process, would be
+    /// "text file busy".
     #[test]
-    fn a_program_that_will_not_do_is_refused_with_what_helps() {
+    fn a_program_is_found_or_refused_with_what_helps() {
+        refuses_what_will_not_do();
+        takes_the_variable_before_the_path();
+    }
+
+    fn refuses_what_will_not_do() {
         let dir = TempDir::new().expect("a temporary folder");
         for (says, words) in [
             (
@@ -176,8 +183,7 @@ mod tests {
         assert!(error.contains("/nowhere, which does not run"), "{error}");
     }
 
-    #[test]
-    fn the_variable_stands_before_the_path() {
+    fn takes_the_variable_before_the_path() {
         let dir = TempDir::new().expect("a temporary folder");
         let new = program(&dir, "nats-server", "nats-server: v2.14.0-RC.1");
         let other = program(&dir, "other", "nats-server: v2.12.0");

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use nats_config::Replicas;
 use nats_config::connection::{ConnectionSettings, ContextChoice, Environment, Secret};
 use protocol::id::Namespace;
 use serde::de::{Error, Visitor};
@@ -14,7 +13,9 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::Layer;
-use super::value::{ByteSize, CoordinatorName, LeaseProfile, LogFormat, Provision, Window};
+use super::value::{
+    ByteSize, CoordinatorName, LeaseProfile, LogFormat, Provision, Replicas, Window,
+};
 
 /// A configuration file that cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -37,7 +37,7 @@ fn flags_stand_above_the_file_and_the_file_above_the_defaults() {
     assert_eq!(settings.window.get(), 64);
     assert_eq!(settings.lease, LeaseProfile::Quick);
     assert_eq!(settings.provision, Provision::Create);
-    assert_eq!(settings.replicas.count(), 1);
+    assert_eq!(settings.replicas.get(), 1);
     assert_eq!(settings.namespace.as_str(), "jobs");
     assert_eq!(settings.connection.server.as_deref(), Some("file:1"));
     let millis = settings.connection.timeout.map(|span| span.as_millis());

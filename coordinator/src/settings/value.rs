@@ -109,6 +109,42 @@ impl Provision {
     }
 }
 
+/// On how many servers each stream is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replicas(usize);
+
+impl Replicas {
+    /// Takes 1, 3 or 5: an even number survives no more than the one below it.
+    #[must_use]
+    pub const fn new(count: usize) -> Option<Self> {
+        match count {
+            1 | 3 | 5 => Some(Self(count)),
+            _ => None,
+        }
+    }
+
+    /// 1, 3 or 5.
+    #[must_use]
+    pub const fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl FromStr for Replicas {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let refuse = || ValueError::new(text, "a number of replicas: 1, 3 or 5");
+        text.parse().ok().and_then(Self::new).ok_or_else(refuse)
+    }
+}
+
 /// How many dispatches may be in flight: 1 to the length of a fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window(usize);
@@ -254,14 +290,18 @@ impl fmt::Display for CoordinatorName {
 
 #[cfg(test)]
 mod tests {
-    use super::{ByteSize, CoordinatorName, Provision, Window};
+    use super::{ByteSize, CoordinatorName, Provision, Replicas, Window};
 
     #[test]
     fn values_are_read_or_refused_with_what_is_taken() {
         assert_eq!("verify".parse(), Ok(Provision::Verify));
+        assert_eq!("3".parse(), Ok(Replicas(3)));
         assert_eq!("512".parse(), Ok(Window(512)));
         assert_eq!("10GiB".parse(), Ok(ByteSize(10 << 30)));
         assert_eq!("1048576".parse(), Ok(ByteSize(1 << 20)));
+        for text in ["2", "0", "-1", "x", "7"] {
+            assert!(text.parse::<Replicas>().is_err(), "{text}");
+        }
         for text in ["0", "513", "1.5"] {
             assert!(text.parse::<Window>().is_err(), "{text}");
         }
