@@ -3,6 +3,9 @@
 //! The way of an event: `follower`, `presence`, `work_queue` or `steps` brings it in, `driver` gives
 //! it to the rules (`protocol::coordinator`), `perform` carries out what they decide.
 
+pub mod dev;
+pub mod queue_record;
+pub mod roll_call;
 pub mod run;
 pub mod settings;
 

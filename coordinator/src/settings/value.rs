@@ -97,6 +97,18 @@ choice!(
     Json = "json"
 );
 
+impl Provision {
+    /// What the broker is asked to do.
+    #[must_use]
+    pub const fn mode(self) -> nats_config::Mode {
+        match self {
+            Self::Create => nats_config::Mode::Create,
+            Self::Verify => nats_config::Mode::Verify,
+            Self::Off => nats_config::Mode::Off,
+        }
+    }
+}
+
 /// On how many servers each stream is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replicas(usize);
@@ -198,7 +210,7 @@ impl ByteSize {
 
 impl Default for ByteSize {
     fn default() -> Self {
-        Self(4 << 30)
+        Self(nats_config::Settings::default().ledger_bytes_max)
     }
 }
 

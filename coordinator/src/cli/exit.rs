@@ -1,0 +1,168 @@
+//! The exit codes, and failures that carry one. docs/cli.md lists them; a test compares.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use coordinator::RunError;
+use coordinator::dev::DevError;
+use coordinator::queue_record::QueueRecordError;
+use coordinator::roll_call::RollCallError;
+use coordinator::settings::SettingsError;
+use nats_config::ReadError;
+use nats_config::connection::ConnectError;
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done; with `--wait`, the job completed.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// There is no such thing.
+    NotFound = 3,
+    /// A conflict, or refused.
+    Conflict = 4,
+    /// Nobody to ask, or no answer in time: the same command may succeed later.
+    Unreachable = 5,
+    /// Bad configuration.
+    Config = 78,
+    /// Ended by Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// Says it on stderr and gives the code to end with.
+    pub(crate) fn report(self) -> ExitCode {
+        if !self.message.is_empty() {
+            let said = writeln!(std::io::stderr(), "coordinator: {}", self.message);
+            // Nobody listens any more; the code still says it.
+            drop(said);
+        }
+        self.exit.into()
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        let exit = match &error {
+            ConnectError::Setting { .. } | ConnectError::Tls { .. } => Exit::Config,
+            ConnectError::Unreachable { .. } => Exit::Unreachable,
+            ConnectError::Unauthorized { .. } => Exit::Conflict,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Self::new(Exit::Config, error.to_string())
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::new(of_read(&error), error.to_string())
+    }
+}
+
+fn of_read(error: &ReadError) -> Exit {
+    match error {
+        ReadError::NoResponders { .. }
+        | ReadError::Unanswered { .. }
+        | ReadError::Unavailable { .. }
+        | ReadError::NoStream { .. } => Exit::Unreachable,
+        ReadError::Refused { .. } => Exit::Conflict,
+        ReadError::Unreadable { .. } => Exit::Failed,
+    }
+}
+
+impl From<QueueRecordError> for Failure {
+    fn from(error: QueueRecordError) -> Self {
+        let exit = match &error {
+            QueueRecordError::Read(read) => of_read(read),
+            QueueRecordError::Taken { .. } | QueueRecordError::Refused { .. } => Exit::Conflict,
+            QueueRecordError::Later { .. } => Exit::Unreachable,
+            QueueRecordError::Invalid { .. } => Exit::Usage,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<RollCallError> for Failure {
+    fn from(error: RollCallError) -> Self {
+        Self::new(Exit::Unreachable, error.to_string())
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let message = error.to_string();
+        match error {
+            RunError::Connect(error) => error.into(),
+            RunError::Provision(error) if error.is_retryable() => {
+                Self::new(Exit::Unreachable, message)
+            }
+            // What must exist is altered, absent or not allowed: an operator has to act.
+            RunError::Provision(_) | RunError::Setting(_) => Self::new(Exit::Config, message),
+            RunError::Election(_) | RunError::Subscribe { .. } | RunError::Stopped(_) => {
+                Self::failed(message)
+            }
+        }
+    }
+}
+
+impl From<DevError> for Failure {
+    fn from(error: DevError) -> Self {
+        let message = error.to_string();
+        match error {
+            DevError::Connect(error) => error.into(),
+            DevError::Queue(error) => error.into(),
+            DevError::NoNatsServer { .. } => Self::new(Exit::Config, message),
+            DevError::FolderInUse(_) => Self::new(Exit::Conflict, message),
+            DevError::NotReady { .. } | DevError::RollCall(_) => {
+                Self::new(Exit::Unreachable, message)
+            }
+            DevError::Files { .. }
+            | DevError::Spawn { .. }
+            | DevError::NoProcess(_)
+            | DevError::Signal { .. } => Self::failed(message),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    /// Writing to stdout failed: whoever read it has gone.
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::failed(String::new());
+        }
+        Self::failed(format!("write to stdout: {error}"))
+    }
+}

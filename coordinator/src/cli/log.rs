@@ -1,0 +1,36 @@
+//! The log: to stderr, as text or JSON, filtered by `RUST_LOG`.
+
+use coordinator::settings::LogFormat;
+use tracing_subscriber::EnvFilter;
+
+use super::exit::{Exit, Failure};
+
+/// For commands that answer and end: errors only.
+pub(crate) fn quiet() -> Result<(), Failure> {
+    start(LogFormat::Text, "error")
+}
+
+/// For a process that runs: what an operator wants to know.
+pub(crate) fn running(format: LogFormat) -> Result<(), Failure> {
+    start(format, "info,async_nats=warn")
+}
+
+fn start(format: LogFormat, default: &str) -> Result<(), Failure> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|error| {
+            Failure::new(
+                Exit::Config,
+                format!("RUST_LOG: {text:?} is no filter: {error}; give such as info or coordinator=debug"),
+            )
+        })?,
+        Ok(_) | Err(_) => EnvFilter::new(default),
+    };
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter);
+    let started = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|error| Failure::failed(format!("start the log: {error}")))
+}

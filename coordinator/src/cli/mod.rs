@@ -1,0 +1,102 @@
+//! The commands: what they take, which function carries each out, and what they end with.
+
+mod connection;
+mod exit;
+mod log;
+mod output;
+mod queue;
+mod queue_fields;
+mod run;
+mod session;
+mod signals;
+mod start_system;
+mod status;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+use protocol::id::Namespace;
+
+pub(crate) use self::exit::{Exit, Failure};
+
+use self::connection::ConnectionArguments;
+use self::session::Session;
+
+/// Gets each accepted job done, exactly as often as it should.
+#[derive(Debug, Parser)]
+#[command(name = "coordinator", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Print JSON on stdout instead of text.
+    #[arg(short, long, global = true)]
+    json: bool,
+    /// The root token of all subjects [default: jobs].
+    #[arg(
+        long,
+        global = true,
+        env = "COORDINATOR_NAMESPACE",
+        value_name = "TOKEN"
+    )]
+    namespace: Option<Namespace>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a coordinator until SIGTERM or Ctrl-C.
+    Run(run::RunArguments),
+    /// Show who leads, the queues and what needs an operator; ends with 0 if there is a leader.
+    Status,
+    /// Make, change and list queues.
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// Start a NATS server, coordinators and workers on this machine, to try things out.
+    Dev(start_system::DevArguments),
+    /// Start a program that ends when its parent does.
+    #[command(hide = true)]
+    WithParent {
+        /// The process id of the parent.
+        parent: u32,
+        /// The program and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// What is done before any thread starts: the log, and becoming another program.
+pub(crate) fn prepare(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::WithParent { parent, command } => {
+            let (program, rest) = command
+                .split_first()
+                .ok_or_else(|| Failure::failed("no program to start"))?;
+            let error = coordinator::dev::become_child(*parent, program, rest);
+            Err(Failure::failed(format!(
+                "start {}: {error}",
+                program.display()
+            )))
+        }
+        Command::Run(_) => Ok(()),
+        Command::Status | Command::Queue(_) | Command::Dev(_) => log::quiet(),
+    }
+}
+
+/// Carries a command out.
+pub(crate) async fn execute(arguments: Arguments) -> Result<Exit, Failure> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Run(arguments) => run::run(global, arguments).await,
+        Command::Dev(arguments) => start_system::dev(global, arguments).await,
+        Command::WithParent { .. } => Ok(Exit::Failed),
+        Command::Status => signals::at_once(Box::pin(status::status(global))).await,
+        Command::Queue(command) => signals::at_once(Box::pin(queue::queue(global, command))).await,
+    }
+}
