@@ -90,85 +90,81 @@ pub fn bucket_config(bucket: &str, timings: &LeaseTimings, replicas: usize) -> C
 /// and a longer age than wanted are fine.
 #[must_use]
 pub fn bucket_faults(actual: &Config, wanted: &Config) -> Vec<String> {
-    let record_bytes = i32::try_from(RECORD_BYTES_MAX).unwrap_or(i32::MAX);
-    let size = actual.max_message_size;
-    let rules: [(&str, bool, String); 13] = [
-        (
-            "subjects",
-            actual.subjects == wanted.subjects,
-            format!("must be {:?}, is {:?}", wanted.subjects, actual.subjects),
-        ),
-        (
-            "retention",
-            actual.retention == wanted.retention,
-            format!("must be limits, is {:?}", actual.retention),
-        ),
-        (
-            "storage",
-            actual.storage == wanted.storage,
-            format!("must be file, is {:?}", actual.storage),
-        ),
-        (
-            "num_replicas",
-            actual.num_replicas >= wanted.num_replicas,
-            format!(
-                "must be at least {}, is {}",
-                wanted.num_replicas, actual.num_replicas
-            ),
-        ),
-        (
-            "max_msgs_per_subject (history)",
-            actual.max_messages_per_subject == 1,
-            format!("must be 1, is {}", actual.max_messages_per_subject),
-        ),
-        (
-            "discard_new_per_subject",
-            !actual.discard_new_per_subject,
-            "must be off: a record is replaced".to_owned(),
-        ),
-        (
-            "max_age",
-            actual.max_age >= wanted.max_age,
-            format!(
-                "must be at least {:?}, is {:?}",
-                wanted.max_age, actual.max_age
-            ),
-        ),
-        (
-            "max_msg_size",
-            size <= 0 || size >= record_bytes,
-            format!("must be at least {record_bytes}, is {size}"),
-        ),
-        (
-            "allow_direct",
-            !actual.allow_direct && !actual.mirror_direct,
-            "must be off: a follower's answer is out of date".to_owned(),
-        ),
-        (
-            "allow_msg_ttl",
-            !actual.allow_message_ttl && actual.subject_delete_marker_ttl.is_none(),
-            "must be off: a record's end is decided by compare-and-set".to_owned(),
-        ),
-        (
-            "subject_transform",
-            actual.subject_transform.is_none(),
-            "must be absent: conditions are checked on the stored subject".to_owned(),
-        ),
-        (
-            "mirror and sources",
-            actual.mirror.is_none() && actual.sources.as_ref().is_none_or(Vec::is_empty),
-            "must be absent: only candidates write here".to_owned(),
-        ),
-        (
-            "no_ack and sealed",
-            !actual.no_ack && !actual.sealed,
-            "must be off: each write is answered".to_owned(),
-        ),
-    ];
-    let broken = rules.into_iter().filter(|(_, holds, _)| !holds);
-    broken
-        .map(|(what, _, why)| format!("{what} {why}"))
-        .collect()
+    let mut faults = size_faults(actual, wanted);
+    let mut must = |holds: bool, fault: &str| {
+        if !holds {
+            faults.push(fault.to_owned());
+        }
+    };
+    must(
+        actual.retention == wanted.retention,
+        "retention must be limits",
+    );
+    must(actual.storage == wanted.storage, "storage must be file");
+    must(
+        actual.max_messages_per_subject == 1,
+        "max_msgs_per_subject (history) must be 1",
+    );
+    must(
+        !actual.discard_new_per_subject,
+        "discard_new_per_subject must be off: a record is replaced",
+    );
+    must(
+        !actual.allow_direct && !actual.mirror_direct,
+        "allow_direct must be off: a follower's answer is out of date",
+    );
+    must(
+        !actual.allow_message_ttl && actual.subject_delete_marker_ttl.is_none(),
+        "allow_msg_ttl must be off: a record's end is decided by compare-and-set",
+    );
+    must(
+        actual.subject_transform.is_none(),
+        "subject_transform must be absent: conditions are checked on the stored subject",
+    );
+    must(
+        actual.mirror.is_none() && actual.sources.as_ref().is_none_or(Vec::is_empty),
+        "mirror and sources must be absent: only candidates write here",
+    );
+    must(
+        !actual.no_ack && !actual.sealed,
+        "no_ack and sealed must be off: each write is answered",
+    );
+    faults
+}
+
+fn size_faults(actual: &Config, wanted: &Config) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut least = |what: &str, holds: bool, (wanted, actual): (String, String)| {
+        if !holds {
+            faults.push(format!("{what} must be {wanted}, is {actual}"));
+        }
+    };
+    let (is, should) = (&actual.subjects, &wanted.subjects);
+    least(
+        "subjects",
+        is == should,
+        (format!("{should:?}"), format!("{is:?}")),
+    );
+    let (is, should) = (actual.num_replicas, wanted.num_replicas);
+    least(
+        "num_replicas",
+        is >= should,
+        (format!("at least {should}"), is.to_string()),
+    );
+    let (is, should) = (actual.max_age, wanted.max_age);
+    least(
+        "max_age",
+        is >= should,
+        (format!("at least {should:?}"), format!("{is:?}")),
+    );
+    let (is, should) = (actual.max_message_size, i32::try_from(RECORD_BYTES_MAX));
+    let should = should.unwrap_or(i32::MAX);
+    least(
+        "max_msg_size",
+        is <= 0 || is >= should,
+        (format!("at least {should}"), is.to_string()),
+    );
+    faults
 }
 
 /// Finds the bucket fit, or makes it where that is allowed.

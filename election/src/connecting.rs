@@ -22,7 +22,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 const NOWHERE: &str = "nats://127.0.0.1:0";
 /// The pauses between tries.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
-const RETRY_MAX: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_millis(250);
 
 /// The server is too old below this version: compare-and-set of clusters was not yet sound.
 const SERVER_MIN: (i64, i64, i64) = (2, 12, 0);

@@ -37,7 +37,7 @@ pub(crate) struct Ends {
 
 /// Work towards a usable connection came to this.
 enum Progress {
-    Connected(Result<Link, ConnectError>),
+    Connected(Result<Box<Link>, ConnectError>),
     Verified(Result<Bucket, BucketError>),
 }
 
@@ -239,7 +239,8 @@ impl Driver {
         let attempt = self.attempt;
         let work = async move {
             tokio::time::sleep(retry_after(attempt)).await;
-            Progress::Connected(connect(config, incarnation, attempt).await)
+            let link = connect(config, incarnation, attempt).await;
+            Progress::Connected(link.map(Box::new))
         };
         self.background = Some(work.boxed());
     }
@@ -260,7 +261,7 @@ impl Driver {
     async fn take_progress(&mut self, progress: Progress) {
         match progress {
             Progress::Connected(Ok(link)) => {
-                self.link = Some(link);
+                self.link = Some(*link);
                 self.attempt = 0;
                 self.begin_verify();
             }

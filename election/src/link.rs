@@ -104,7 +104,7 @@ impl Link {
             .client
             .publish_with_reply_and_headers(subject, reply, headers, body);
         let sent = self.is_connected() && matches!(publish.now_or_never(), Some(Ok(())));
-        (!sent).then(|| Input::Wrote(record.nonce, Answer::NoResponders))
+        (!sent).then_some(Input::Wrote(record.nonce, Answer::NoResponders))
     }
 
     /// Reads the key at the stream leader.

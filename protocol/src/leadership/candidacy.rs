@@ -110,8 +110,7 @@ impl Contest {
         let Some(since) = seen.max(self.connected) else {
             return Quiet::Short;
         };
-        let timings = self.rules.timings;
-        if now.since(since) > timings.renew + timings.request {
+        if now.since(since) > self.rules.timings.come_back() {
             Quiet::Long
         } else {
             Quiet::Short
@@ -191,7 +190,12 @@ impl Contest {
     }
 
     fn opening_over(&self, seen: &Sighting, record: &LeaseRecord) -> Opening {
+        // After a broker's outage the holder comes back at about the same time as we: it goes first.
+        let comes_back = self
+            .connected
+            .map(|since| since.after(self.rules.timings.come_back()));
         let lease_ends = seen.at.after(LeaseTimings::outwait(record.lease()));
+        let lease_ends = lease_ends.max(comes_back.unwrap_or(lease_ends));
         let waited = (lease_ends, Over::Lease, Early::No);
         if self.rules.mode == Mode::Strict {
             return waited;

@@ -117,6 +117,12 @@ impl LeaseTimings {
         lease.saturating_add(lease / 100)
     }
 
+    /// Within this time a holder that lives and has a broker is seen to write.
+    #[must_use]
+    pub(super) fn come_back(&self) -> Duration {
+        self.renew.saturating_add(self.request)
+    }
+
     /// The pause before another try: none after the first failure, then up to half a renewal.
     #[must_use]
     pub(super) fn pause(&self, failures: u32) -> Duration {

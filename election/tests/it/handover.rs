@@ -1,0 +1,143 @@
+//! Leadership given and taken in good order.
+
+use election::{AdvanceError, AdvanceRefused, Event, Mode, Standing, boot_now};
+use protocol::number::Epoch;
+
+use crate::server::Server;
+use crate::stand::{Stand, config};
+
+#[tokio::test]
+async fn a_candidate_leads_renews_and_hands_over_at_once_when_it_resigns() {
+    for mode in [Mode::Fenced, Mode::Strict] {
+        let server = Server::start().await;
+        let mut first = Stand::campaign(config(server.broker(), "a", mode)).await;
+        let epoch = first.acquired().await;
+        assert_eq!(epoch, Epoch::new(1));
+        let permit = first.election.permit(epoch);
+        assert_eq!(permit.check(), Ok(()));
+
+        let mut second = Stand::campaign(config(server.broker(), "b", mode)).await;
+        assert_eq!(second.sees_leader("a").await, epoch);
+        // Several renewals: trust has been extended beyond the first lease.
+        let mut state = first.election.watch();
+        let renewed = state.wait_for(|state| state.tally.stored >= 9).await;
+        drop(renewed.expect("the election runs"));
+        assert_eq!(permit.check(), Ok(()));
+        assert!(matches!(
+            second.election.snapshot().standing,
+            Standing::Candidate
+        ));
+
+        let before = boot_now();
+        first.election.resign().await.unwrap();
+        assert!(permit.check().is_err());
+        assert_eq!(second.acquired().await, epoch.next());
+        let took = boot_now().since(before);
+        println!("{mode:?}: resign to acquired {took:?}");
+        assert!(took.as_millis() < 500, "hand-over took {took:?}");
+        let released = first.wait_for(|event| match event {
+            Event::Released { epoch } => Some(*epoch),
+            Event::Lost { .. } => panic!("lost after a release"),
+            _ => None,
+        });
+        assert_eq!(released.await, epoch);
+        assert_eq!(first.sees_leader("b").await, epoch.next());
+        second.election.stop().await;
+        assert!(matches!(
+            first.election.snapshot().standing,
+            Standing::Follower
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_leader_takes_a_new_epoch_on_its_own_record() {
+    let server = Server::start().await;
+    let mut leader = Stand::campaign(config(server.broker(), "a", Mode::Fenced)).await;
+    let first = leader.acquired().await;
+    let mut other = Stand::follow(config(server.broker(), "b", Mode::Fenced)).await;
+    assert_eq!(other.sees_leader("a").await, first);
+    let refused = other.election.advance(first).await;
+    assert_eq!(
+        refused,
+        Err(AdvanceError::Refused(AdvanceRefused::NotLeading))
+    );
+
+    let next = leader.election.advance(Epoch::default()).await.unwrap();
+    assert_eq!(next, first.next());
+    let high = leader.election.advance(Epoch::new(40)).await.unwrap();
+    assert_eq!(high, Epoch::new(41));
+    assert!(leader.election.permit(first).check().is_err());
+    assert_eq!(leader.election.permit(high).check(), Ok(()));
+    while other.sees_leader("a").await != high {}
+    leader.election.stop().await;
+}
+
+#[tokio::test]
+async fn the_floor_lifts_the_next_epoch() {
+    let server = Server::start().await;
+    let mut leader = Stand::follow(config(server.broker(), "a", Mode::Fenced)).await;
+    leader.election.raise_floor(Epoch::new(16));
+    leader.election.campaign();
+    assert_eq!(leader.acquired().await, Epoch::new(17));
+}
+
+#[tokio::test]
+async fn a_stop_releases_and_the_same_name_is_no_claim() {
+    let server = Server::start().await;
+    let mut first = Stand::campaign(config(server.broker(), "same", Mode::Strict)).await;
+    let epoch = first.acquired().await;
+    let mut second = Stand::campaign(config(server.broker(), "same", Mode::Strict)).await;
+    second.sees_leader("same").await;
+    assert!(matches!(
+        second.election.snapshot().standing,
+        Standing::Candidate
+    ));
+    first.election.stop().await;
+    assert_eq!(second.acquired().await, epoch.next());
+    first
+        .wait_for(|event| matches!(event, Event::Released { .. }).then_some(()))
+        .await;
+    assert_eq!(
+        first.election.advance(epoch).await,
+        Err(AdvanceError::Ended)
+    );
+}
+
+#[tokio::test]
+async fn of_thirty_candidates_exactly_one_wins() {
+    let server = Server::start().await;
+    let mut stands = Vec::new();
+    for place in 0..30 {
+        let holder = format!("c{place}");
+        stands.push(Stand::follow(config(server.broker(), &holder, Mode::Fenced)).await);
+    }
+    for stand in &stands {
+        stand.election.campaign();
+    }
+    for round in 1..=3_u64 {
+        let epoch = Epoch::new(round);
+        let mut leader = None;
+        for stand in &mut stands {
+            let named = stand.wait_for(|event| match event {
+                Event::LeaderChanged(Some(leader)) if leader.epoch == epoch => {
+                    Some(leader.holder.clone())
+                }
+                _ => None,
+            });
+            let named = named.await;
+            assert_eq!(leader.get_or_insert_with(|| named.clone()), &named);
+        }
+        let leading =
+            |stand: &Stand| matches!(stand.election.snapshot().standing, Standing::Leading(..));
+        let leaders: Vec<_> = stands.iter().filter(|stand| leading(stand)).collect();
+        assert_eq!(leaders.len(), 1, "in round {round}");
+        leaders[0].election.resign().await.unwrap();
+    }
+    let acquired = |event: &&Event| matches!(event, Event::Acquired { .. });
+    let won: usize = stands
+        .iter()
+        .map(|stand| stand.seen().iter().filter(acquired).count())
+        .sum();
+    assert!((3..=4).contains(&won), "won {won} times in 3 rounds");
+}

@@ -1,0 +1,10 @@
+//! Elections on real servers, with real processes that are killed and stopped.
+#![expect(clippy::print_stdout, reason = "a test reports what it measured")]
+
+mod bucket;
+mod cluster;
+mod faults;
+mod handover;
+mod process;
+mod server;
+mod stand;
