@@ -69,6 +69,8 @@ enum Woke {
 impl Driver {
     /// Runs until `shutdown`, or until the rules stop it.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Option<Stop> {
+        // An empty ledger has no record to wait for.
+        self.stand();
         loop {
             let wait = self.wait();
             let woke = tokio::select! {
