@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nats_config::Role;
 use tempfile::TempDir;
 
 /// How long anything that a test waits for may take.
@@ -34,6 +35,27 @@ impl Server {
         let server = Self::spawn(config);
         server.wait_for_log("Server is ready");
         server
+    }
+
+    /// The server that `server/single.conf` describes, with the users of `permissions.conf`, but
+    /// for its place and speed.
+    pub(crate) fn with_roles() -> Self {
+        let permissions = nats_config::roles::permissions_conf(&nats_config::Names::default());
+        let passwords = Role::ALL.into_iter().fold(permissions, |text, role| {
+            text.replace(&format!("${}", role.password_variable()), role.user())
+        });
+        Self::with_config(&format!(
+            "jetstream {{ store_dir: \"@STORE@\" }}\n{passwords}"
+        ))
+    }
+
+    /// A connection as a user of a role on a server [`Self::with_roles`].
+    pub(crate) async fn connect_as(&self, role: Role) -> async_nats::Client {
+        async_nats::ConnectOptions::with_user_and_password(role.user().into(), role.user().into())
+            .custom_inbox_prefix(role.inbox_prefix())
+            .connect(self.url())
+            .await
+            .expect("a connection of the role")
     }
 
     fn spawn(config: &str) -> Self {
