@@ -12,7 +12,7 @@ use protocol::answer::Answer;
 use protocol::config::QueueConfig;
 use protocol::number::Sequence;
 
-use crate::server::Server;
+use crate::server::{Server, password};
 
 /// Speaks the wire protocol itself: a refusal comes before the answer to the next ping.
 struct Wire {
@@ -35,7 +35,8 @@ impl Wire {
         };
         let user = role.user();
         wire.send(&format!(
-            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"user\":\"{user}\",\"pass\":\"{user}\"}}"
+            "CONNECT {{\"verbose\":false,\"pedantic\":false,\"user\":\"{user}\",\"pass\":\"{}\"}}",
+            password(role)
         ));
         assert!(wire.is_allowed(), "{user} may connect");
         wire
