@@ -89,51 +89,59 @@ impl Role {
         match self {
             Self::Coordinator => coordinator_publishes(names),
             Self::Worker => worker_publishes(names),
-            Self::Submitter => front_door(names, &["submit.>", "get.>", "cancel.>"]),
+            Self::Submitter => requests(names, &["submit", "get", "cancel"]),
             Self::TrustedSubmitter => {
-                let mut all = front_door(names, &["submit.>", "get.>", "cancel.>", "status"]);
-                all.push(names.subjects().submit_all());
-                all.push(format!("$JS.API.STREAM.MSG.GET.{}", names.ledger()));
+                let mut all = requests(names, &["submit", "get", "cancel"]);
+                all.extend([
+                    names.subjects().api_status(),
+                    names.subjects().submit_all(),
+                    format!("$JS.API.STREAM.MSG.GET.{}", names.ledger()),
+                ]);
                 all
             }
-            Self::Viewer => front_door(names, &["get.>", "status"]),
+            Self::Viewer => {
+                let mut all = requests(names, &["get"]);
+                all.push(names.subjects().api_status());
+                all
+            }
         }
     }
 
     /// The subjects that it may subscribe to.
     #[must_use]
     pub fn subscribe(self, names: &Names) -> Vec<String> {
-        let root = names.namespace();
+        let subjects = names.subjects();
         let mut all = vec![format!("{}.>", self.inbox_prefix())];
-        let more: &[&str] = match self {
-            Self::Coordinator => &["api.>", "ping.leader.>", "worker.says.*"],
-            Self::Worker => &[
-                "ping.worker.*",
-                "worker.told.*",
-                "worker.rollcall",
-                "worker.echo.*",
-            ],
+        match self {
+            Self::Coordinator => all.extend([
+                subjects.api_everything(),
+                subjects.leader_ping_all(),
+                subjects.worker_says_all(),
+                names.leader_key(">"),
+            ]),
+            Self::Worker => all.extend([
+                subjects.worker_ping_all(),
+                subjects.worker_told_all(),
+                subjects.worker_roll_call(),
+                subjects.worker_echo_all(),
+            ]),
             // It sees at once what became of its jobs.
-            Self::TrustedSubmitter => &["outcome.>"],
-            Self::Submitter | Self::Viewer => &[],
-        };
-        all.extend(more.iter().map(|rest| format!("{root}.{rest}")));
-        if self == Self::Coordinator {
-            all.push(names.leader_key(">"));
+            Self::TrustedSubmitter => all.push(subjects.outcome_all()),
+            Self::Submitter | Self::Viewer => {}
         }
         all
     }
 }
 
-fn front_door(names: &Names, requests: &[&str]) -> Vec<String> {
-    requests
+fn requests(names: &Names, verbs: &[&str]) -> Vec<String> {
+    verbs
         .iter()
-        .map(|request| format!("{}.api.{request}", names.namespace()))
+        .map(|verb| names.subjects().api_all(verb))
         .collect()
 }
 
 fn worker_publishes(names: &Names) -> Vec<String> {
-    let (root, work) = (names.namespace(), names.work());
+    let (subjects, work) = (names.subjects(), names.work());
     vec![
         format!("$JS.API.CONSUMER.MSG.NEXT.{work}.*"),
         format!("$JS.API.CONSUMER.INFO.{work}.*"),
@@ -141,9 +149,9 @@ fn worker_publishes(names: &Names) -> Vec<String> {
         format!("$JS.ACK.{work}.*.>"),
         format!("$JS.ACK.*.*.{work}.*.>"),
         format!("$JS.API.STREAM.MSG.GET.{}", names.ledger()),
-        format!("{root}.outcome.*.>"),
-        format!("{root}.worker.says.*"),
-        format!("{root}.worker.echo.*"),
+        subjects.outcome_all(),
+        subjects.worker_says_all(),
+        subjects.worker_echo_all(),
         names.workers_key("*"),
         // It answers pings and roll calls.
         format!("{}.>", Role::Coordinator.inbox_prefix()),
