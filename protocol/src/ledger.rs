@@ -137,12 +137,12 @@ impl Ledger {
                 },
             ),
         };
-        let accepted_at = record.time;
         let job = Job {
             name,
-            accepted_at,
+            accepted_at: record.time,
             state,
         };
+        count(&mut self.tallies, &job, None);
         self.jobs.insert(accepted, job);
         Folded::Job(accepted)
     }
