@@ -1,4 +1,8 @@
 //! Workers and clients against a real nats-server; the test plays the leader.
 
+mod outage;
+mod redelivery;
+mod running;
+mod stopping;
 mod support;
-mod worker;
+mod talking;
