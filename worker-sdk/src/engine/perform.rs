@@ -58,7 +58,7 @@ impl Engine {
             }
             Effect::Start => self.start(id, now),
             Effect::Cancel(reason) => {
-                tracing::info!(
+                tracing::debug!(
                     job_id = %entry.work.id, queue = %entry.work.queue,
                     attempt = entry.work.name.attempt.get(), reason = reason.as_str(),
                     "handler asked to stop"

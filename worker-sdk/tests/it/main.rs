@@ -1,5 +1,7 @@
 //! Workers and clients against a real nats-server; the test plays the leader.
 
+mod asking;
+mod client;
 mod outage;
 mod redelivery;
 mod running;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::outcome::{Outcome, Status};
 use serde_json::{Value, json};
-use worker_sdk::{JobContext, JobError};
+use worker_sdk::{JobContext, JobError, JobLog, Worker, WorkerOptions};
 
 use crate::support::leader::Work;
 use crate::support::server::PATIENCE;
@@ -33,7 +33,7 @@ async fn a_job_is_recorded_and_then_acked() {
     let ack = leader.ack().await;
     assert_eq!((ack.sequence, ack.said.as_str()), (sequence, "+ACK"));
     running.stop(PATIENCE).await;
-    assert_eq!(leader.work_left().await, 0);
+    leader.work_left(0).await;
 }
 
 async fn wrong(payload: Bytes, job: JobContext) -> Result<Value, JobError> {
@@ -125,6 +125,65 @@ async fn work_that_nobody_can_read_is_a_dead_letter_that_says_why() {
     running.stop(PATIENCE).await;
 }
 
+#[tokio::test]
+async fn each_start_and_end_is_a_line_of_the_job_log() {
+    let (server, mut leader) = system(&["q"]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("jobs.jsonl");
+    let log = JobLog::append(&path).expect("a file");
+    let options = WorkerOptions::new(&server.url(), "w").observer(Arc::new(log));
+    let running = Worker::builder(options)
+        .handle_bytes("wrong", "q", wrong)
+        .start()
+        .await
+        .expect("a worker");
+    for (at, payload) in ["fine", "panic"].into_iter().enumerate() {
+        let work = Work {
+            accepted: at as u64 + 1,
+            headers: &[("Jobs-Kind", "wrong"), ("Jobs-Key", "DE")],
+            payload,
+            ..Work::default()
+        };
+        leader.dispatch("q", payload, work).await;
+        leader.outcome_sent().await;
+    }
+    let id = running.id().clone();
+    running.stop(PATIENCE).await;
+    let text = std::fs::read_to_string(&path).expect("the log");
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let seen: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            (
+                line["event"].as_str(),
+                line["id"].as_str(),
+                line["end"].as_str(),
+            )
+        })
+        .collect();
+    let expected = [
+        (Some("start"), Some("fine"), None),
+        (Some("end"), Some("fine"), Some("completed")),
+        (Some("start"), Some("panic"), None),
+        (Some("end"), Some("panic"), Some("panicked")),
+    ];
+    assert_eq!(seen, expected);
+    for line in &lines {
+        assert_eq!((&line["queue"], &line["key"]), (&json!("q"), &json!("DE")));
+        assert_eq!(
+            (&line["attempt"], &line["delivery"]),
+            (&json!(1), &json!(1))
+        );
+        assert_eq!(line["worker"], json!(id.as_str()));
+        assert_eq!(line["pid"], json!(std::process::id()));
+    }
+    let times: Vec<_> = lines.iter().map(|line| line["t"].as_u64()).collect();
+    assert!(times.is_sorted() && times[0].is_some(), "{times:?}");
+}
+
 /// Counts handlers that run at once.
 #[derive(Default)]
 struct Crowd {
@@ -178,7 +237,7 @@ async fn many_jobs_of_several_queues_run_within_the_slots() {
         .map(|crowd| crowd.all.load(Ordering::SeqCst))
         .sum();
     assert_eq!(all, JOBS, "each ran once");
-    assert_eq!(leader.work_left().await, 0);
+    leader.work_left(0).await;
 }
 
 #[tokio::test]

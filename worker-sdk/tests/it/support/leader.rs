@@ -45,7 +45,8 @@ impl Leader {
             acks: subscribe("$JS.ACK.WORK.>").await,
             says: subscribe("jobs.worker.says.*").await,
         };
-        client.flush().await.expect("subscriptions stand");
+        // An answer on the same connection: the server knows the subscriptions.
+        leader.broker.state("WORK").await.expect("a state");
         leader
     }
 
@@ -140,7 +141,20 @@ impl Leader {
         self.broker.last("JOBS", &subject).await.expect("a read")
     }
 
-    pub(crate) async fn work_left(&self) -> u64 {
+    /// Waits until the work queue holds `count` messages; an ack works a moment after it was seen.
+    pub(crate) async fn work_left(&self, count: u64) {
+        let mut left = self.messages().await;
+        for _ in 0..500 {
+            if left == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            left = self.messages().await;
+        }
+        panic!("{left} messages stay in the work queue, expected {count}");
+    }
+
+    async fn messages(&self) -> u64 {
         self.broker.state("WORK").await.expect("a state").messages
     }
 
