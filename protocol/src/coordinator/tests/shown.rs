@@ -37,10 +37,10 @@ pub(super) fn lines(effects: &Effects, with_pings: bool) -> Vec<String> {
             d.expected, d.tag
         ));
     }
-    for record in &effects.records {
+    out.extend(effects.records.iter().map(|record| {
         let body = String::from_utf8_lossy(&record.body);
-        out.push(format!("write {} {body}", record.subject));
-    }
+        format!("write {} {body}", record.subject)
+    }));
     out.extend(effects.door.map(|change| format!("door {change:?}")));
     for r in &effects.rescues {
         out.push(format!(
