@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use async_nats::Client;
 use coordinator::queue_record;
+use coordinator::roll_call::{GATHER, roll_call};
 use futures::StreamExt;
 use nats_config::{Broker, Ledger, Mode, Names, Replicas, Settings};
 use protocol::config::QueueConfig;
@@ -188,17 +189,17 @@ impl System {
         }
     }
 
-    /// `coordinator run` for this system, not yet started.
+    /// `coordinator run` for this system at these addresses, not yet started.
     ///
     /// # Errors
     /// When it is not built.
-    pub fn coordinator_command(&self, name: &str) -> Result<Command> {
+    pub fn coordinator_command(&self, name: &str, url: &str) -> Result<Command> {
         let replicas = match self.servers {
             Servers::One(_) => "1",
             Servers::Three(_) => "3",
         };
         let mut command = coordinator_binary()?;
-        command.args(["--server", &self.url(), "run", "--name", name]);
+        command.args(["--server", url, "run", "--name", name]);
         command.args(["--lease", self.lease.as_str(), "--replicas", replicas]);
         command.args(["--ledger-max-bytes", &LEDGER_BYTES_MAX.to_string()]);
         Ok(command)
@@ -209,7 +210,15 @@ impl System {
     /// # Errors
     /// When it does not come so far.
     pub async fn coordinator(&self, name: &str) -> Result<Process> {
-        let command = self.coordinator_command(name)?;
+        self.coordinator_at(name, &self.url()).await
+    }
+
+    /// The same for a coordinator that knows other addresses: those of a proxy.
+    ///
+    /// # Errors
+    /// When it does not come so far.
+    pub async fn coordinator_at(&self, name: &str, url: &str) -> Result<Process> {
+        let command = self.coordinator_command(name, url)?;
         let mut process = Process::start(&format!("coordinator {name}"), command)?;
         process.wait_for_line(STANDS, PATIENCE).await?;
         Ok(process)
@@ -313,6 +322,22 @@ impl System {
             .tap
             .until(&what, ALL, |book| (book.ended() >= jobs).then_some(()));
         all.await
+    }
+
+    /// Waits until the coordinator of that name says that it has this role.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn has_role(&self, name: &str, role: &str) -> Result<()> {
+        let what = format!("the role {role} of {name}");
+        eventually(&what, PATIENCE, async || {
+            let all = roll_call(&self.client, self.broker.subjects(), GATHER).await?;
+            match all.iter().find(|status| status.coordinator == name) {
+                Some(status) if status.role == role => Ok(()),
+                other => Err(anyhow!("{other:?}")),
+            }
+        })
+        .await
     }
 
     /// What the workers ran so far.

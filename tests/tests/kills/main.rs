@@ -6,6 +6,9 @@
 )]
 
 mod broker;
+mod cluster;
+mod fleet;
 mod ghosts;
 mod leader;
 mod takeover;
+mod worker;
