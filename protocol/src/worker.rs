@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 
 pub use contact::{Contact, ContactChange, ECHO_EVERY, LOST_AFTER};
 pub use lease::Lease;
-pub use run::Run;
+pub use run::{Run, pass_on_delay};
 
 /// How often an attempt is handed out to run. The next delivery records it as failed instead: a job
 /// that kills its process must not go round for ever.

@@ -436,7 +436,9 @@ fn failed(code: &str, text: &str) -> Vec<u8> {
     Outcome::ended(Status::Failed, OutcomeError::new(code, text)).to_body()
 }
 
-fn pass_on_delay(count: u64) -> Duration {
+/// How long a delivery waits that this worker cannot take, by how often it was handed out.
+#[must_use]
+pub fn pass_on_delay(count: u64) -> Duration {
     let doublings = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
     UNKNOWN_KIND_DELAY
         .saturating_mul(2_u32.saturating_pow(doublings))

@@ -1,0 +1,130 @@
+//! What a worker wants to send, collected without waiting and sent in order. It never keeps a
+//! message for later: what cannot be sent now is dropped, as if it had been lost on the way.
+
+use async_nats::connection::State;
+use async_nats::message::OutboundMessage;
+use async_nats::{Client, HeaderMap, Subject};
+use bytes::Bytes;
+use futures::{FutureExt, SinkExt};
+
+/// The messages of one round.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    client: Client,
+    messages: Vec<OutboundMessage>,
+    dropped: u64,
+    muted: bool,
+}
+
+impl Outbox {
+    pub(crate) const fn new(client: Client) -> Self {
+        Self {
+            client,
+            messages: Vec::new(),
+            dropped: 0,
+            muted: false,
+        }
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// While muted it takes echoes only: the broker is lost, and what is sent now would pile up in
+    /// the client and reach the broker when nobody means it any more.
+    pub(crate) const fn mute(&mut self) {
+        self.muted = true;
+    }
+
+    pub(crate) const fn unmute(&mut self) {
+        self.muted = false;
+    }
+
+    /// A message that wants no answer.
+    pub(crate) fn tell(&mut self, subject: impl Into<Subject>, payload: impl Into<Bytes>) {
+        self.push(subject.into(), None, payload.into());
+    }
+
+    /// A message whose answers go to `reply`.
+    pub(crate) fn ask(
+        &mut self,
+        subject: impl Into<Subject>,
+        reply: String,
+        payload: impl Into<Bytes>,
+    ) {
+        self.push(subject.into(), Some(reply.into()), payload.into());
+    }
+
+    /// A message with headers that wants no answer.
+    pub(crate) fn tell_with(
+        &mut self,
+        subject: String,
+        headers: HeaderMap,
+        payload: impl Into<Bytes>,
+    ) {
+        if self.muted {
+            self.dropped += 1;
+            return;
+        }
+        self.messages.push(OutboundMessage {
+            subject: subject.into(),
+            reply: None,
+            payload: payload.into(),
+            headers: Some(headers),
+        });
+    }
+
+    /// A message to oneself, sent even when muted.
+    pub(crate) fn echo(&mut self, subject: String, reply: String) {
+        self.messages.push(OutboundMessage {
+            subject: subject.into(),
+            reply: Some(reply.into()),
+            payload: Bytes::new(),
+            headers: None,
+        });
+    }
+
+    /// The second hop of an echo, sent even when muted.
+    pub(crate) fn return_echo(&mut self, reply: Subject) {
+        self.messages.push(OutboundMessage {
+            subject: reply,
+            reply: None,
+            payload: Bytes::new(),
+            headers: None,
+        });
+    }
+
+    fn push(&mut self, subject: Subject, reply: Option<Subject>, payload: Bytes) {
+        if self.muted {
+            self.dropped += 1;
+            return;
+        }
+        self.messages.push(OutboundMessage {
+            subject,
+            reply,
+            payload,
+            headers: None,
+        });
+    }
+
+    /// Hands all messages to the client, and never waits for it.
+    pub(crate) fn send(&mut self) {
+        let connected = self.client.connection_state() == State::Connected;
+        for message in self.messages.drain(..) {
+            let sent = connected
+                && self
+                    .client
+                    .feed(message)
+                    .now_or_never()
+                    .is_some_and(|fed| fed.is_ok());
+            if !sent {
+                self.dropped += 1;
+            }
+        }
+    }
+
+    /// How many messages were dropped since the last call.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+}
