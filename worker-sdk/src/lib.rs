@@ -1,6 +1,7 @@
 //! Submit jobs and write workers for them.
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+mod client;
 mod clock;
 mod context;
 mod delivery;
@@ -20,6 +21,9 @@ pub use bytes::Bytes;
 pub use protocol;
 pub use protocol::worker::CancelReason;
 
+pub use client::{
+    Client, ClientError, ConnectError, PATIENCE_DEFAULT, SubmitError, SubmitRequest, Submitted,
+};
 pub use context::{FencingToken, JobContext, JobInfo};
 pub use engine::Stopped;
 pub use job::{Job, JobError};
