@@ -5,10 +5,11 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments = match cli::parse() {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
     let ended = cli::prepare(&arguments).and_then(|()| {
         // One thread is enough for a command; a coordinator's own loop is one, too.
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -101,6 +101,16 @@ impl Names {
         format!("$KV.{}.{key}", self.workers_bucket)
     }
 
+    /// Whether a program of ours may answer on `reply`, a subject that a requester chose.
+    ///
+    /// Coordinators may publish where their requesters may not. An answer on a subject of ours or
+    /// of the server's would be stored as a record or obeyed as a command in the requester's place.
+    #[must_use]
+    pub fn may_answer(&self, reply: &str) -> bool {
+        let root = reply.split('.').next().unwrap_or_default();
+        !root.is_empty() && !root.starts_with('$') && root != self.namespace().as_str()
+    }
+
     /// The durable consumer of a queue on the work stream: it is called as the queue is.
     #[must_use]
     pub fn consumer<'a>(&self, queue: &'a QueueName) -> &'a str {
@@ -129,6 +139,25 @@ mod tests {
         assert_eq!(names.leader_bucket(), "jobs_leader");
         assert_eq!(names.leader_stream(), "KV_jobs_leader");
         assert_eq!(names.workers_key("w-1"), "$KV.jobs_workers.w-1");
+    }
+
+    #[test]
+    fn nobody_is_answered_on_a_subject_that_means_something() {
+        let names = Names::default();
+        for reply in ["_INBOX.a.b", "_INBOX_viewer.a", "jobsreply.a", "r"] {
+            assert!(names.may_answer(reply), "{reply}");
+        }
+        for reply in [
+            "",
+            "jobs",
+            "jobs.control.q.1.0.cancel.a",
+            "jobs.submit.q.a",
+            "$JS.API.STREAM.PURGE.WORK",
+            "$KV.jobs_leader.main",
+            "$SYS.REQ.SERVER.PING",
+        ] {
+            assert!(!names.may_answer(reply), "{reply}");
+        }
     }
 
     #[test]

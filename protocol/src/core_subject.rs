@@ -85,4 +85,34 @@ impl Subjects {
     pub fn worker_echo(&self, worker: &WorkerId) -> String {
         format!("{}.worker.echo.{worker}", self.root)
     }
+
+    /// All requests to the coordinators.
+    #[must_use]
+    pub fn api_everything(&self) -> String {
+        format!("{}.api.>", self.root)
+    }
+
+    /// The pings of all leaders.
+    #[must_use]
+    pub fn leader_ping_all(&self) -> String {
+        format!("{}.ping.leader.>", self.root)
+    }
+
+    /// The pings of all workers.
+    #[must_use]
+    pub fn worker_ping_all(&self) -> String {
+        format!("{}.ping.worker.*", self.root)
+    }
+
+    /// What all workers are told.
+    #[must_use]
+    pub fn worker_told_all(&self) -> String {
+        format!("{}.worker.told.*", self.root)
+    }
+
+    /// What all workers publish to themselves.
+    #[must_use]
+    pub fn worker_echo_all(&self) -> String {
+        format!("{}.worker.echo.*", self.root)
+    }
 }

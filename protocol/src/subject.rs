@@ -230,6 +230,12 @@ impl Subjects {
         format!("{}.submit.*.>", self.root)
     }
 
+    /// The outcomes of all jobs of all queues.
+    #[must_use]
+    pub fn outcome_all(&self) -> String {
+        format!("{}.outcome.*.>", self.root)
+    }
+
     /// All subjects of the work queue.
     #[must_use]
     pub fn work_stream(&self) -> Vec<String> {

@@ -1,13 +1,15 @@
 //! The log: to stderr, as text or JSON, filtered by `RUST_LOG`.
 
+use std::io::IsTerminal;
+
 use coordinator::settings::LogFormat;
 use tracing_subscriber::EnvFilter;
 
 use super::exit::{Exit, Failure};
 
-/// For commands that answer and end: errors only.
+/// For commands that answer and end: errors only, and not those that the command says itself.
 pub(crate) fn quiet() -> Result<(), Failure> {
-    start(LogFormat::Text, "error")
+    start(LogFormat::Text, "error,async_nats=off")
 }
 
 /// For a process that runs: what an operator wants to know.
@@ -27,6 +29,7 @@ fn start(format: LogFormat, default: &str) -> Result<(), Failure> {
     };
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter);
     let started = match format {
         LogFormat::Text => log.try_init(),

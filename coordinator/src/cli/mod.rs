@@ -11,6 +11,7 @@ mod session;
 mod signals;
 mod start_system;
 mod status;
+mod usage;
 
 use std::ffi::OsString;
 
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use protocol::id::Namespace;
 
 pub(crate) use self::exit::{Exit, Failure};
+pub(crate) use self::usage::parse;
 
 use self::connection::ConnectionArguments;
 use self::session::Session;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use coordinator::roll_call::{GATHER, leader, roll_call};
-use protocol::message::CoordinatorStatus;
+use protocol::message::{CoordinatorStatus, QueueStatus};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
@@ -52,15 +52,13 @@ fn screen(answers: &[CoordinatorStatus], leader: Option<&CoordinatorStatus>) -> 
                 .epoch
                 .map_or_else(String::new, |epoch| format!(" in epoch {}", epoch.get()));
             format!(
-                "{} leads{epoch}, the door is {}, {} of {} workers' slots are busy",
+                "{} leads{epoch}, the door is {}; {} jobs wait, {} are dispatched; {} workers with {} slots",
                 status.coordinator,
                 status.door,
-                status
-                    .queues
-                    .values()
-                    .map(|queue| queue.dispatched)
-                    .sum::<u64>(),
-                status.queues.values().map(|queue| queue.slots).sum::<u64>(),
+                sum(status, |queue| queue.waiting),
+                sum(status, |queue| queue.dispatched),
+                status.workers.len(),
+                sum(status, |queue| queue.slots),
             )
         }
         None => "nobody leads".to_owned(),
@@ -80,6 +78,10 @@ fn screen(answers: &[CoordinatorStatus], leader: Option<&CoordinatorStatus>) -> 
         }
     }
     out
+}
+
+fn sum(status: &CoordinatorStatus, count: impl Fn(&QueueStatus) -> u64) -> u64 {
+    status.queues.values().map(count).sum()
 }
 
 fn coordinators(answers: &[CoordinatorStatus]) -> String {

@@ -11,7 +11,7 @@ use crate::stand::{Stand, config};
 
 const READY_MAX: Duration = Duration::from_secs(60);
 
-/// A cluster needs some seconds to elect those who place streams.
+/// A cluster needs a moment until it can place streams.
 async fn start_when_ready(config: &ElectionConfig) -> Stand {
     let attempts = async {
         loop {
@@ -19,7 +19,6 @@ async fn start_when_ready(config: &ElectionConfig) -> Stand {
                 Ok(stand) => return stand,
                 Err(StartError::Bucket(BucketError::Unanswered { reason, .. })) => {
                     println!("not ready: {reason}");
-                    tokio::time::sleep(Duration::from_millis(300)).await;
                 }
                 Err(error) => panic!("start: {error}"),
             }
@@ -95,7 +94,9 @@ async fn a_crashed_stream_leader_moves_no_leadership_and_a_killed_holder_is_repl
     candidate.wait_for("acquired").await;
     let mut last = Stand::campaign(replicated(&cluster, "d")).await;
     last.sees_leader("c").await;
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let mut state = last.election.watch();
+    let heard = state.wait_for(|state| state.tally.pings_answered > 0).await;
+    drop(heard.expect("the election runs"));
     let killed = boot_now();
     candidate.signal(rustix::process::Signal::KILL);
     last.acquired().await;

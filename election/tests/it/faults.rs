@@ -24,8 +24,8 @@ async fn a_killed_holder_is_replaced_by_ping_within_milliseconds() {
         let holder = format!("c{round}");
         let mut next = Candidate::start(&server.url(), &holder, rules).await;
         next.wait_for(&format!("leader c{}", round - 1)).await;
-        // Beyond the pause after the last early takeover, and until the ping has been answered.
-        tokio::time::sleep(Duration::from_millis(2_100)).await;
+        next.say("heard").await;
+        next.wait_for("heard").await;
         let killed = boot_now();
         leader.signal(Signal::KILL);
         let acquired = next.wait_for("acquired").await;

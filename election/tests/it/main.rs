@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a test reports what it measured")]
 
 mod bucket;
+mod child;
 mod cluster;
 mod faults;
 mod handover;

@@ -1,13 +1,14 @@
-//! Candidates that are processes of their own: the example `candidate`, driven by its standard input
-//! and watched by its standard output.
+//! Candidates that are processes of their own: `child`, driven by its standard input and watched by
+//! its standard output.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::child::{ARGUMENTS, MARK, TEST};
 
 const LINE_MAX: Duration = Duration::from_secs(30);
 
@@ -29,14 +30,16 @@ pub(crate) struct Line {
 impl Candidate {
     /// Starts one that stands for election.
     pub(crate) async fn start(server: &str, holder: &str, rules: [&str; 2]) -> Self {
-        let mut child = Command::new(binary())
-            .args([server, "leaders", "work", holder])
-            .args(rules)
+        let own = std::env::current_exe().expect("the test's own path");
+        let arguments = [server, holder, rules[0], rules[1]].join(" ");
+        let mut child = Command::new(own)
+            .args(["--ignored", "--exact", TEST, "--nocapture"])
+            .env(ARGUMENTS, arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("start the example `candidate`");
+            .expect("start a candidate");
         let mut candidate = Self {
             input: child.stdin.take().expect("stdin is piped"),
             output: BufReader::new(child.stdout.take().expect("stdout is piped")).lines(),
@@ -57,15 +60,21 @@ impl Candidate {
     }
 
     pub(crate) async fn next(&mut self) -> Line {
-        let line = tokio::time::timeout(LINE_MAX, self.output.next_line()).await;
-        let line = line.unwrap_or_else(|_| panic!("no line within 30 s after {:?}", self.seen));
-        let line = line.expect("read a line");
-        let line = line.unwrap_or_else(|| panic!("the candidate ended after {:?}", self.seen));
-        self.seen.push(line.clone());
-        let (at, text) = line.split_once(' ').expect("a time and a text");
-        Line {
-            at: at.parse().expect("nanoseconds"),
-            text: text.to_owned(),
+        loop {
+            let line = tokio::time::timeout(LINE_MAX, self.output.next_line()).await;
+            let line = line.unwrap_or_else(|_| panic!("no line within 30 s after {:?}", self.seen));
+            let line = line.expect("read a line");
+            let line = line.unwrap_or_else(|| panic!("the candidate ended after {:?}", self.seen));
+            // The rest is the test runner's.
+            let Some((_, line)) = line.split_once(MARK) else {
+                continue;
+            };
+            self.seen.push(line.to_owned());
+            let (at, text) = line.split_once(' ').expect("a time and a text");
+            return Line {
+                at: at.parse().expect("nanoseconds"),
+                text: text.to_owned(),
+            };
         }
     }
 
@@ -89,12 +98,4 @@ impl Candidate {
         let pid = Pid::from_raw(id.cast_signed()).expect("a process id");
         kill_process(pid, signal).expect("send a signal");
     }
-}
-
-/// Examples are built beside the tests.
-fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let deps = test.parent().expect("the folder of the tests");
-    let target = deps.parent().expect("the folder of the build");
-    target.join("examples").join("candidate")
 }

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
@@ -10,6 +11,7 @@ use election::Broker;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 const READY_MAX: Duration = Duration::from_secs(20);
@@ -21,6 +23,8 @@ pub(crate) struct Server {
     arguments: Vec<String>,
     child: Option<Child>,
     logs: JoinSet<()>,
+    /// Whether the server has said who of its cluster places streams.
+    placing: watch::Receiver<bool>,
     /// The folder of a server that stands alone.
     _own_dir: Option<TempDir>,
 }
@@ -50,6 +54,7 @@ impl Server {
             arguments,
             child: None,
             logs: JoinSet::new(),
+            placing: watch::channel(false).1,
             _own_dir: None,
         }
     }
@@ -70,8 +75,15 @@ impl Server {
         let ready = tokio::time::timeout(READY_MAX, until_ready(&mut log)).await;
         ready.expect("nats-server is ready within 20 s");
         self.child = Some(child);
-        self.logs
-            .spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        let (says, said) = watch::channel(false);
+        self.placing = said;
+        self.logs.spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                if line.contains("metadata leader") {
+                    says.send_replace(true);
+                }
+            }
+        });
     }
 
     pub(crate) async fn kill(&mut self) {
@@ -149,6 +161,11 @@ impl Cluster {
         for server in &mut servers {
             server.run().await;
         }
+        for server in &mut servers {
+            let known = tokio::time::timeout(READY_MAX, server.placing.wait_for(|known| *known));
+            let known = known.await.expect("the cluster elects within 20 s");
+            drop(known.expect("the server runs"));
+        }
         Self { servers, _dir: dir }
     }
 
@@ -158,9 +175,21 @@ impl Cluster {
     }
 }
 
+/// Ports below those that the kernel hands out by itself, so that no connection takes one of them
+/// between its choice and its use.
 fn free_ports(count: usize) -> Vec<u16> {
-    let bind = |_| TcpListener::bind("127.0.0.1:0").expect("find a free port");
-    let listeners: Vec<_> = (0..count).map(bind).collect();
-    let port = |listener: &TcpListener| listener.local_addr().expect("a bound port").port();
-    listeners.iter().map(port).collect()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let candidates = std::iter::repeat_with(|| {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(97).wrapping_add(step) % 20_000;
+        10_000 + u16::try_from(place).expect("below 20,000")
+    });
+    let ports: Vec<u16> = candidates.take(20_000).filter(free).take(count).collect();
+    assert_eq!(
+        ports.len(),
+        count,
+        "no free ports between 10,000 and 30,000"
+    );
+    ports
 }

@@ -81,6 +81,35 @@ async fn what_is_absent_is_made_once() {
 }
 
 #[tokio::test]
+async fn the_files_for_operators_make_the_same() {
+    let server = Server::start();
+    let broker = broker(&server).await;
+    let jetstream = broker.jetstream();
+    let settings = small();
+    for file in [
+        "streams/JOBS",
+        "streams/WORK",
+        "buckets/KV_jobs_leader",
+        "buckets/KV_jobs_workers",
+    ] {
+        let path = format!("{}/{file}.json", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read(path).expect("the file is there");
+        let mut config: Config = serde_json::from_slice(&text).expect("it is a stream");
+        config.max_bytes = match config.name.as_str() {
+            "JOBS" => 64 << 20,
+            "WORK" => 16 << 20,
+            _ => config.max_bytes,
+        };
+        jetstream.create_stream(config).await.expect(file);
+    }
+    let report = broker
+        .provision(&settings, Mode::Verify, Ledger::MayBeNew)
+        .await
+        .expect("all is there");
+    assert_eq!(report.drift, []);
+}
+
+#[tokio::test]
 async fn coordinators_that_start_together_do_not_quarrel() {
     let server = Server::start();
     let first = broker(&server).await;

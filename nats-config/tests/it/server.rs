@@ -8,10 +8,15 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nats_config::Role;
 use tempfile::TempDir;
 
 /// How long anything that a test waits for may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The configuration that operators are given for one server.
+const SINGLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/server/single.conf");
+const DEV_ENV: &str = include_str!("../../server/dev.env");
 
 /// A running server.
 pub(crate) struct Server {
@@ -36,6 +41,29 @@ impl Server {
         server
     }
 
+    /// The server that `server/single.conf` describes, with the users of `permissions.conf` and the
+    /// passwords of `dev.env`, on a port and in a folder of its own.
+    pub(crate) fn with_roles() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = program();
+        command
+            .args(["-a", "127.0.0.1", "-p", "-1", "-c", SINGLE])
+            .current_dir(folder.path())
+            .envs(Role::ALL.map(|role| (role.password_variable(), password(role))));
+        let server = Self::run(command, folder);
+        server.wait_for_log("Server is ready");
+        server
+    }
+
+    /// A connection as a user of a role on a server [`Self::with_roles`].
+    pub(crate) async fn connect_as(&self, role: Role) -> async_nats::Client {
+        async_nats::ConnectOptions::with_user_and_password(role.user().into(), password(role))
+            .custom_inbox_prefix(role.inbox_prefix())
+            .connect(self.url())
+            .await
+            .expect("a connection of the role")
+    }
+
     fn spawn(config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = folder.path().join("store");
@@ -46,7 +74,14 @@ impl Server {
                 .expect("the config is written");
         };
         write("-1");
-        let (process, log, reader) = run(&path);
+        let server = Self::run(with_file(&path), folder);
+        write(&server.port.to_string());
+        server
+    }
+
+    /// Starts a server and reads its port from its log.
+    fn run(command: Command, folder: TempDir) -> Self {
+        let (process, log, reader) = start(command);
         let mut server = Self {
             process,
             log,
@@ -57,13 +92,13 @@ impl Server {
         let line = server.wait_for_log("Listening for client connections on");
         let (_, port) = line.rsplit_once(':').expect("the line ends with a port");
         server.port = port.parse().expect("a port is a number");
-        write(port);
         server
     }
 
     /// Starts a stopped server again on the same store and port.
     pub(crate) fn start_again(&mut self) {
-        let (process, log, reader) = run(&self.folder.path().join("server.conf"));
+        let config = self.folder.path().join("server.conf");
+        let (process, log, reader) = start(with_file(&config));
         self.process = process;
         self.log = log;
         self.reader = Some(reader);
@@ -135,17 +170,31 @@ pub(crate) fn cluster() -> [Server; 3] {
     servers
 }
 
+fn program() -> Command {
+    Command::new(std::env::var("NATS_SERVER_BIN").unwrap_or_else(|_| "nats-server".into()))
+}
+
+fn with_file(config: &Path) -> Command {
+    let mut command = program();
+    command.arg("--config").arg(config);
+    command
+}
+
+/// The password of a role in `dev.env`.
+pub(crate) fn password(role: Role) -> String {
+    let start = format!("{}=", role.password_variable());
+    let password = DEV_ENV.lines().find_map(|line| line.strip_prefix(&start));
+    password.expect("each role has one").to_owned()
+}
+
 /// Starts the server; its log comes line by line.
-fn run(config: &Path) -> (Child, Receiver<String>, JoinHandle<()>) {
-    let binary = std::env::var("NATS_SERVER_BIN").unwrap_or_else(|_| "nats-server".into());
-    let mut process = Command::new(&binary)
-        .arg("--config")
-        .arg(config)
+fn start(mut command: Command) -> (Child, Receiver<String>, JoinHandle<()>) {
+    let mut process = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("start {binary}: {error}; set NATS_SERVER_BIN"));
+        .unwrap_or_else(|error| panic!("start {command:?}: {error}; set NATS_SERVER_BIN"));
     let lines = BufReader::new(process.stderr.take().expect("stderr is piped")).lines();
     let (sender, log) = channel();
     let reader = std::thread::spawn(move || {

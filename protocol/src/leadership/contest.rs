@@ -183,6 +183,7 @@ impl Contest {
     }
 
     fn pinged(&mut self, now: Moment, number: u64, answer: PingAnswer) {
+        self.tally.pings_answered += u64::from(answer == PingAnswer::Alive);
         let quiet = self.quiet(now);
         let every = self.rules.detection.every;
         let verdict = self

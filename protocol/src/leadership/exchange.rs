@@ -208,6 +208,8 @@ pub struct Tally {
     pub unanswered: u64,
     /// Writes refused for another reason.
     pub refused: u64,
+    /// Pings that the holder answered.
+    pub pings_answered: u64,
     /// Holders taken for dead.
     pub suspicions: u64,
     /// Suspicions that the holder's ping or renewal disproved.

@@ -19,6 +19,8 @@ use futures::stream::FuturesUnordered;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
+use crate::wait::{PATIENCE, eventually};
+
 /// A job's payload: the moment of its submission and filling.
 const PAYLOAD_LEN: usize = 256;
 
@@ -64,7 +66,7 @@ pub struct Figures {
 pub async fn run(url: &str, replicas: usize, jobs: usize, load: Load) -> Result<Figures> {
     let admin = connect(url).await?;
     make_streams(&admin, replicas).await?;
-    let fence = admin.publish("bare.fence", Bytes::new()).await?.await?;
+    let fence = write_fence(&admin).await?;
     let leader = connect(url).await?;
     let worker = connect(url).await?;
     let submitter = connect(url).await?;
@@ -72,7 +74,7 @@ pub async fn run(url: &str, replicas: usize, jobs: usize, load: Load) -> Result<
 
     let start = Instant::now();
     let ((latency, seen), submitted, ()) = tokio::try_join!(
-        on_its_own(lead(leader, fence.sequence, jobs, start)),
+        on_its_own(lead(leader, fence, jobs, start)),
         on_its_own(submit(submitter, jobs, load, start)),
         on_its_own(work(worker, pull, jobs)),
     )?;
@@ -132,6 +134,15 @@ async fn make_streams(context: &Context, replicas: usize) -> Result<()> {
     context.create_stream(ledger).await?;
     context.create_stream(work).await?;
     Ok(())
+}
+
+/// The first write; replicated streams have a leader somewhat later than they exist.
+async fn write_fence(context: &Context) -> Result<u64> {
+    eventually("streams that take writes", PATIENCE, async || {
+        let answer = context.publish("bare.fence", Bytes::new()).await?;
+        answer.await.map(|stored| stored.sequence)
+    })
+    .await
 }
 
 async fn pull_work(context: &Context) -> Result<Pull> {

@@ -69,6 +69,11 @@ async fn main() -> Result<()> {
 }
 
 async fn bare_rows(arguments: &Arguments, url: &str, replicas: usize) -> Result<Vec<Vec<String>>> {
+    // Like with like: the other program knows one server only.
+    let url = match &arguments.bare_check {
+        Some(_) => url.split(',').next().unwrap_or(url),
+        None => url,
+    };
     let mut full: Option<Figures> = None;
     for _ in 0..arguments.runs {
         if let Some(program) = &arguments.bare_check {
@@ -98,7 +103,7 @@ async fn bare_rows(arguments: &Arguments, url: &str, replicas: usize) -> Result<
 
 async fn run_other(program: &Path, url: &str, numbers: &[usize]) -> Result<()> {
     let output = Command::new(program)
-        .arg(url.split(',').next().unwrap_or(url))
+        .arg(url)
         .args(numbers.iter().map(ToString::to_string))
         .output()
         .await

@@ -1,0 +1,10 @@
+//! The program as its users meet it: what it prints, what it says on stderr, and its exit codes,
+//! against real servers.
+
+mod connect;
+mod dev;
+mod program;
+mod queue;
+mod server;
+mod status;
+mod usage;
