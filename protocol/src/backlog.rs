@@ -5,6 +5,7 @@
 //! window, of places in the work queue, or of who runs what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::id::{Key, Kind, QueueName};
 use crate::number::Accepted;
@@ -53,12 +54,15 @@ pub struct Backlog {
     /// What may run now: of each idle key in each line only the first.
     ready: BTreeMap<QueueName, BTreeMap<Kind, BTreeSet<Rank>>>,
     keys: BTreeMap<Key, KeyLine>,
+    /// Queues that have got something ready since they were last looked at.
+    stirred: BTreeSet<QueueName>,
 }
 
 /// The due jobs of one key.
 #[derive(Debug, Default)]
 struct KeyLine {
-    busy: Option<Accepted>,
+    /// One, unless a foreign hand wrote into the work queue.
+    busy: Vec<Accepted>,
     due: BTreeMap<Line, BTreeSet<Rank>>,
 }
 
@@ -97,7 +101,7 @@ impl Backlog {
         let due = line.due.entry(waiting.line.clone()).or_default();
         let head = due.first().copied();
         due.insert(waiting.rank);
-        if line.busy.is_some() || head.is_some_and(|head| head < waiting.rank) {
+        if !line.busy.is_empty() || head.is_some_and(|head| head < waiting.rank) {
             return;
         }
         if let Some(head) = head {
@@ -107,6 +111,7 @@ impl Backlog {
     }
 
     fn ready_line(&mut self, line: &Line) -> &mut BTreeSet<Rank> {
+        self.stir(&line.queue);
         self.ready
             .entry(line.queue.clone())
             .or_default()
@@ -125,6 +130,9 @@ impl Backlog {
         let was_ready = ready.remove(rank);
         if ready.is_empty() {
             kinds.remove(&line.kind);
+        }
+        if kinds.is_empty() {
+            self.ready.remove(&line.queue);
         }
         was_ready
     }
@@ -165,7 +173,7 @@ impl Backlog {
     }
 
     fn forget_key_if_idle(&mut self, key: &Key) {
-        let idle = |line: &KeyLine| line.busy.is_none() && line.due.is_empty();
+        let idle = |line: &KeyLine| line.busy.is_empty() && line.due.is_empty();
         if self.keys.get(key).is_some_and(idle) {
             self.keys.remove(key);
         }
@@ -174,7 +182,9 @@ impl Backlog {
     /// Marks a key as taken by an outstanding job: nothing of it is ready.
     pub fn occupy(&mut self, key: &Key, by: Accepted) {
         let line = self.keys.entry(key.clone()).or_default();
-        line.busy = Some(by);
+        if !line.busy.contains(&by) {
+            line.busy.push(by);
+        }
         for (line, head) in line.heads() {
             self.unready(&line, &head);
         }
@@ -185,10 +195,11 @@ impl Backlog {
         let Some(line) = self.keys.get_mut(key) else {
             return;
         };
-        if line.busy != Some(by) {
+        let before = line.busy.len();
+        line.busy.retain(|busy| *busy != by);
+        if line.busy.len() == before || !line.busy.is_empty() {
             return;
         }
-        line.busy = None;
         for (line, head) in line.heads() {
             self.ready_line(&line).insert(head);
         }
@@ -219,12 +230,43 @@ impl Backlog {
         }
     }
 
-    /// What waits although its time to start has passed.
-    pub fn expired(&self, now: Timestamp) -> impl Iterator<Item = Accepted> {
-        self.expiring
-            .iter()
-            .take_while(move |(at, _)| *at <= now)
-            .map(|(_, accepted)| *accepted)
+    /// Takes out a job whose time to start has passed.
+    pub fn take_expired(&mut self, now: Timestamp) -> Option<Accepted> {
+        let &(at, accepted) = self.expiring.first()?;
+        if at > now {
+            return None;
+        }
+        // Whatever becomes of the job, the same time is not met twice.
+        self.expiring.pop_first();
+        self.remove(accepted);
+        Some(accepted)
+    }
+
+    /// Has a queue looked at again, because it may have room now.
+    pub fn stir(&mut self, queue: &QueueName) {
+        if !self.stirred.contains(queue) {
+            self.stirred.insert(queue.clone());
+        }
+    }
+
+    /// Has all queues with something ready looked at again.
+    pub fn stir_all(&mut self) {
+        self.stirred.extend(self.ready.keys().cloned());
+    }
+
+    /// A queue was looked at: nothing more can be done for it for now.
+    pub fn settle(&mut self, queue: &QueueName) {
+        self.stirred.remove(queue);
+    }
+
+    /// The next queue to look at after `turn`, in a round.
+    #[must_use]
+    pub fn next_stirred(&self, turn: Option<&QueueName>) -> Option<&QueueName> {
+        let after = turn.and_then(|turn| {
+            let rest = (Bound::Excluded(turn), Bound::Unbounded);
+            self.stirred.range::<QueueName, _>(rest).next()
+        });
+        after.or_else(|| self.stirred.first())
     }
 
     /// The first of a queue's ready jobs among the kinds that `handled` takes.

@@ -6,6 +6,7 @@
 mod audit;
 mod dispatch;
 mod endings;
+mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -13,18 +14,19 @@ mod tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use self::standing::Pace;
 use crate::answer::Answer;
 use crate::backlog::{Backlog, Line, Rank, Waiting};
 use crate::door::{self, Usage};
 use crate::effects::{Effects, Stop};
 use crate::id::WorkerId;
 use crate::job::JobState;
-use crate::leader::Leader;
+use crate::leader::{Leader, Outstanding};
 use crate::ledger::{Folded, Ledger, Record, RecordIdentity};
-use crate::message::{WorkerSays, WorkerTold};
+use crate::message::{Presence, WorkerSays, WorkerTold};
 use crate::number::{Accepted, Attempt, Epoch, Sequence};
 use crate::subject::{JobName, Subjects};
-use crate::takeover::{Next, Step, Takeover, WorkTail};
+use crate::takeover::{Takeover, WorkTail};
 use crate::time::Timestamp;
 use crate::window::WindowWidth;
 use crate::workers::{Pong, Workers};
@@ -112,6 +114,13 @@ pub struct Coordinator {
     to_end: BTreeSet<Accepted>,
     workers: Workers,
     role: Role,
+    /// No own or seen epoch is above this one.
+    highest: Epoch,
+    pace: Pace,
+    /// The last record that was folded when the ledger's facts were asked for.
+    folded_at_look: Option<RecordIdentity>,
+    /// The tags of one leadership are not those of the next: late answers count for nothing.
+    next_tag: u64,
     is_door_open: Option<bool>,
 }
 
@@ -120,8 +129,8 @@ pub struct Coordinator {
 enum Role {
     /// Folds and listens.
     Follower,
-    /// Holds the lease and waits for a new epoch.
-    Advancing,
+    /// Holds the lease and waits for a new epoch, which is asked for at this time, or was.
+    Advancing(Option<Timestamp>),
     /// Holds the lease and establishes its epoch.
     TakingOver(Takeover),
     /// Leads.
@@ -145,6 +154,10 @@ impl Coordinator {
             to_end: BTreeSet::new(),
             workers: Workers::default(),
             role: Role::Follower,
+            highest: Epoch::default(),
+            pace: Pace::default(),
+            folded_at_look: None,
+            next_tag: 1,
             is_door_open: None,
         }
     }
@@ -153,12 +166,9 @@ impl Coordinator {
     pub fn handle(&mut self, now: Timestamp, event: Event<'_>) -> Effects {
         let mut effects = Effects::default();
         if !matches!(self.role, Role::Stopped(_)) {
-            let upkeep = matches!(event, Event::Tick | Event::Said(_) | Event::Ponged(..));
             self.decide(now, event, &mut effects);
+            self.advance_if_due(now, &mut effects);
             self.lead_on(now, &mut effects);
-            if upkeep {
-                self.keep_up(now, &mut effects);
-            }
         }
         effects
     }
@@ -167,39 +177,44 @@ impl Coordinator {
         match event {
             Event::Record(record) => {
                 let folded = self.ledger.fold(&self.subjects, record);
-                self.folded(folded, effects);
+                self.folded(now, folded, effects);
                 self.caught_up(now, effects);
+                self.judge_audit(now, effects);
             }
             Event::Reread { accepted, payload } => {
                 let folded = self.ledger.resolve(accepted, payload);
-                self.folded(folded, effects);
+                self.folded(now, folded, effects);
+                self.caught_up(now, effects);
             }
             Event::Won(epoch) => self.take_over(epoch, effects),
             Event::Suspended => self.stand_back(Role::Suspended, effects),
-            Event::Resumed => self.in_doubt("the lease was suspended", effects),
+            Event::Resumed => self.resumed(now, effects),
             Event::Lost => self.stand_back(Role::Follower, effects),
             Event::Looked {
                 epoch,
                 tail,
                 ledger,
-            } => self.looked(epoch, tail, &ledger, effects),
+            } => self.looked(now, epoch, (tail, &ledger), effects),
             Event::Fenced(epoch, answer) => {
-                self.step_taken(now, epoch, effects, |takeover, _| takeover.fenced(&answer));
+                trouble("fence", &answer, effects);
+                self.step_taken(now, epoch, effects, |takeover| takeover.fenced(&answer));
             }
             Event::Listed(epoch, listing) => {
                 let subjects = self.subjects.clone();
-                self.step_taken(now, epoch, effects, |takeover, _| {
+                self.step_taken(now, epoch, effects, |takeover| {
                     takeover.listed(&subjects, &listing)
                 });
             }
             Event::Barred(epoch, answer) => {
-                self.step_taken(now, epoch, effects, |takeover, folded| {
-                    takeover.barred(&answer, folded)
-                });
+                trouble("barrier", &answer, effects);
+                self.step_taken(now, epoch, effects, |takeover| takeover.barred(&answer));
             }
-            Event::Audited(epoch, listing, last) => self.audited(epoch, &listing, last, effects),
+            Event::Audited(epoch, listing, last) => {
+                self.audited(now, epoch, (&listing, last), effects);
+                self.judge_audit(now, effects);
+            }
             Event::Dispatched { tag, answer } => self.landed(now, tag, answer, effects),
-            Event::Wrote { accepted, answer } => self.wrote(now, accepted, &answer, effects),
+            Event::Wrote { accepted, answer } => self.wrote(accepted, &answer, effects),
             Event::Said(says) => self.said(now, says, effects),
             Event::Ponged(worker, pong) => {
                 effects.told.extend(self.workers.ponged(now, &worker, pong));
@@ -215,10 +230,11 @@ impl Coordinator {
     }
 
     /// Brings the backlog and the leader's books in line with what a record did.
-    fn folded(&mut self, folded: Folded, effects: &mut Effects) {
+    fn folded(&mut self, now: Timestamp, folded: Folded, effects: &mut Effects) {
         match folded {
             Folded::Job(accepted) => self.refresh(accepted, effects),
             Folded::Configured { queue, jobs } => {
+                self.backlog.stir(&queue);
                 if let (Role::Leading(_), Some(config)) =
                     (&self.role, self.ledger.queue_config(&queue))
                 {
@@ -228,17 +244,9 @@ impl Coordinator {
                     self.refresh(accepted, effects);
                 }
             }
-            Folded::Epoch(epoch) => self.epoch_folded(epoch, effects),
+            Folded::Epoch(epoch) => self.epoch_folded(now, epoch, effects),
             Folded::Newer(why) => self.stop(Stop::Newer(why), effects),
             Folded::Ignored => {}
-        }
-    }
-
-    /// A barrier above our own epoch: stop writing before the next record is folded.
-    fn epoch_folded(&mut self, epoch: Epoch, effects: &mut Effects) {
-        if self.epoch().is_some_and(|own| epoch > own) {
-            self.stand_back(Role::Advancing, effects);
-            effects.advance = Some(epoch);
         }
     }
 
@@ -249,18 +257,18 @@ impl Coordinator {
         };
         let last = job.state.last();
         self.workers.ended(accepted, last);
-        if let Role::Leading(leader) = &mut self.role {
-            leader.writing.remove(&accepted);
-            let over = leader
-                .outstanding
-                .get(&accepted)
-                .is_some_and(|out| out.attempt <= last);
-            let out = if over { leader.take_in(accepted) } else { None };
-            if let Some(key) = out.and_then(|out| out.key) {
-                self.backlog.free(&key, accepted);
+        let is_out = match &mut self.role {
+            Role::Leading(leader) => {
+                leader.errands.remove(accepted);
+                take_in_if_over(leader, &mut self.backlog, accepted, last);
+                leader.outstanding.contains_key(&accepted)
             }
-        }
-        let is_out = self.is_outstanding(accepted);
+            Role::Follower
+            | Role::Advancing(_)
+            | Role::TakingOver(_)
+            | Role::Suspended
+            | Role::Stopped(_) => false,
+        };
         let (waiting, ends) = match &job.state {
             JobState::Open(open) => {
                 if let (true, Some(_)) = (is_out, open.request) {
@@ -270,19 +278,21 @@ impl Coordinator {
                 let waiting = waits.then(|| waiting(accepted, &job.name, open)).flatten();
                 (waiting, open.request.is_some())
             }
+            JobState::Unconfigured(early) => (None, early.request.is_some()),
             JobState::Malformed { .. } => (None, true),
-            JobState::Unresolved(..) => {
+            JobState::Unresolved(_) => {
                 effects.reread.push(accepted);
                 (None, false)
             }
-            JobState::Unconfigured(_) | JobState::Parked { .. } | JobState::Final(_) => {
-                (None, false)
-            }
+            JobState::Parked { .. } | JobState::Final(_) => (None, false),
         };
         if ends {
             self.to_end.insert(accepted);
         } else {
             self.to_end.remove(&accepted);
+        }
+        if let (Role::Leading(leader), true, false) = (&mut self.role, ends, is_out) {
+            leader.errands.add(accepted);
         }
         match waiting {
             Some(waiting) => {
@@ -309,7 +319,7 @@ impl Coordinator {
         match &self.role {
             Role::Leading(leader) => leader.outstanding.contains_key(&accepted),
             Role::Follower
-            | Role::Advancing
+            | Role::Advancing(_)
             | Role::TakingOver(_)
             | Role::Suspended
             | Role::Stopped(_) => false,
@@ -322,148 +332,28 @@ impl Coordinator {
             ledger.job(accepted).is_some_and(|job| match &job.state {
                 JobState::Open(open) => open.next() == attempt,
                 JobState::Unconfigured(_)
-                | JobState::Unresolved(..)
+                | JobState::Unresolved(_)
                 | JobState::Parked { .. }
                 | JobState::Malformed { .. }
                 | JobState::Final(_) => false,
             })
         };
-        let took = match &says {
-            WorkerSays::Took { took, .. } => took.iter().map(|t| (t.accepted, t.attempt)).collect(),
-            WorkerSays::Here(_) | WorkerSays::Gone { .. } => Vec::new(),
+        let held: Vec<(Accepted, Attempt)> = match (&says, self.to_end.is_empty()) {
+            (WorkerSays::Took { took: held, .. }, false)
+            | (WorkerSays::Here(Presence { running: held, .. }), false) => {
+                held.iter().map(|t| (t.accepted, t.attempt)).collect()
+            }
+            (WorkerSays::Took { .. } | WorkerSays::Here(_) | WorkerSays::Gone { .. }, _) => {
+                Vec::new()
+            }
         };
         effects.told.extend(self.workers.said(now, says, is_open));
-        // A cancel that came before anybody had taken the attempt is told to who took it now.
-        for (accepted, attempt) in took {
-            if self.to_end.contains(&accepted) {
+        // A cancel that came before anybody had taken the attempt, or that an older leader did not
+        // tell, is told to who holds it now.
+        for (accepted, attempt) in held {
+            if self.is_outstanding(accepted) && self.to_end.contains(&accepted) {
                 self.tell_cancel(accepted, attempt, effects);
             }
-        }
-    }
-
-    /// Leaves a role in which it wrote: what was outstanding waits, for all that a follower knows.
-    fn stand_back(&mut self, to: Role, effects: &mut Effects) {
-        let before = std::mem::replace(&mut self.role, to);
-        match before {
-            Role::Leading(leader) => {
-                effects.drop_writes = true;
-                for (accepted, out) in &leader.outstanding {
-                    if let Some(key) = &out.key {
-                        self.backlog.free(key, *accepted);
-                    }
-                    self.refresh(*accepted, effects);
-                }
-                // Told by a leader only; nothing is decided by it.
-                effects.told.clear();
-                self.workers.reset_pings();
-            }
-            Role::TakingOver(_) => effects.drop_writes = true,
-            Role::Follower | Role::Advancing | Role::Suspended | Role::Stopped(_) => {}
-        }
-    }
-
-    /// Only a takeover with a new epoch settles what is in doubt.
-    fn in_doubt(&mut self, why: &str, effects: &mut Effects) {
-        let floor = self.epoch().unwrap_or(self.ledger.newest_epoch());
-        self.stand_back(Role::Advancing, effects);
-        effects.advance = Some(floor);
-        effects.alarms.push(format!("takeover again: {why}"));
-    }
-
-    fn stop(&mut self, stop: Stop, effects: &mut Effects) {
-        self.stand_back(Role::Stopped(stop.clone()), effects);
-        effects.stop = Some(stop);
-    }
-
-    fn take_over(&mut self, epoch: Epoch, effects: &mut Effects) {
-        self.stand_back(Role::TakingOver(Takeover::new(epoch)), effects);
-        effects.step = Some((epoch, Step::Look));
-    }
-
-    fn looked(&mut self, epoch: Epoch, tail: WorkTail, facts: &LedgerFacts, effects: &mut Effects) {
-        if self.epoch() != Some(epoch) {
-            return;
-        }
-        if let Some(why) = self.went_back(facts) {
-            self.stop(Stop::WentBack(why), effects);
-            return;
-        }
-        self.ledger_created = Some(facts.created);
-        // The epoch of a barrier that we folded is used up, whatever the lease says.
-        if self.ledger.newest_epoch() >= epoch {
-            self.role = Role::Advancing;
-            effects.advance = Some(self.ledger.newest_epoch());
-            return;
-        }
-        if let Role::TakingOver(takeover) = &mut self.role {
-            let next = takeover.looked(tail);
-            self.go(epoch, next, effects);
-        }
-    }
-
-    /// Why the ledger is not the one that was folded.
-    fn went_back(&self, facts: &LedgerFacts) -> Option<String> {
-        if self
-            .ledger_created
-            .is_some_and(|created| created != facts.created)
-        {
-            return Some(format!("the ledger was made anew at {}", facts.created));
-        }
-        let folded = self.ledger.last()?;
-        if facts.last < folded.sequence {
-            return Some(format!(
-                "the ledger ends at {}, but {} was folded",
-                facts.last, folded.sequence
-            ));
-        }
-        (facts.at_folded.as_ref() != Some(folded)).then(|| {
-            format!(
-                "the ledger's record {} is not the one that was folded",
-                folded.sequence
-            )
-        })
-    }
-
-    fn step_taken(
-        &mut self,
-        now: Timestamp,
-        epoch: Epoch,
-        effects: &mut Effects,
-        take: impl FnOnce(&mut Takeover, Sequence) -> Next,
-    ) {
-        let folded = self.ledger.last_sequence();
-        if let Role::TakingOver(takeover) = &mut self.role
-            && takeover.epoch() == epoch
-        {
-            let next = take(takeover, folded);
-            self.go_on(now, epoch, next, effects);
-        }
-    }
-
-    fn caught_up(&mut self, now: Timestamp, effects: &mut Effects) {
-        let folded = self.ledger.last_sequence();
-        if let Role::TakingOver(takeover) = &mut self.role {
-            let (epoch, next) = (takeover.epoch(), takeover.caught_up(folded));
-            self.go_on(now, epoch, next, effects);
-        }
-        self.judge_audit(now, folded, effects);
-    }
-
-    fn go_on(&mut self, now: Timestamp, epoch: Epoch, next: Next, effects: &mut Effects) {
-        match next {
-            Next::Lead(listed) => self.lead(now, epoch, listed, effects),
-            Next::Step(_) | Next::Advance(_) | Next::Wait => self.go(epoch, next, effects),
-        }
-    }
-
-    fn go(&mut self, epoch: Epoch, next: Next, effects: &mut Effects) {
-        match next {
-            Next::Step(step) => effects.step = Some((epoch, step)),
-            Next::Advance(floor) => {
-                self.role = Role::Advancing;
-                effects.advance = Some(floor);
-            }
-            Next::Wait | Next::Lead(_) => {}
         }
     }
 
@@ -473,7 +363,7 @@ impl Coordinator {
         match &self.role {
             Role::TakingOver(takeover) => Some(takeover.epoch()),
             Role::Leading(leader) => Some(leader.epoch),
-            Role::Follower | Role::Advancing | Role::Suspended | Role::Stopped(_) => None,
+            Role::Follower | Role::Advancing(_) | Role::Suspended | Role::Stopped(_) => None,
         }
     }
 
@@ -483,7 +373,7 @@ impl Coordinator {
         match &self.role {
             Role::Stopped(stop) => Some(stop),
             Role::Follower
-            | Role::Advancing
+            | Role::Advancing(_)
             | Role::TakingOver(_)
             | Role::Leading(_)
             | Role::Suspended => None,
@@ -496,7 +386,7 @@ impl Coordinator {
         match &self.role {
             Role::TakingOver(takeover) => takeover.is_catching_up(),
             Role::Follower
-            | Role::Advancing
+            | Role::Advancing(_)
             | Role::Leading(_)
             | Role::Suspended
             | Role::Stopped(_) => false,
@@ -511,22 +401,57 @@ impl Coordinator {
 
     /// When it wants to be asked again although nothing happened.
     #[must_use]
-    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let Role::Leading(leader) = &self.role else {
-            return None;
-        };
-        let times = [
-            self.backlog.next_time(),
-            self.workers.next_time(now),
-            leader.next_time(),
-        ];
-        times.into_iter().flatten().min()
+    pub fn wake_at(&self, _now: Timestamp) -> Option<Timestamp> {
+        match &self.role {
+            Role::Leading(leader) => {
+                let times = [
+                    self.backlog.next_time(),
+                    self.workers.next_time(),
+                    leader.next_time(),
+                ];
+                times.into_iter().flatten().min()
+            }
+            Role::Advancing(at) => *at,
+            Role::Follower | Role::TakingOver(_) | Role::Suspended | Role::Stopped(_) => None,
+        }
     }
 
     /// The state that the ledger adds up to.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+}
+
+/// An attempt that has its outcome is outstanding no more: its place and its key are free.
+fn take_in_if_over(leader: &mut Leader, backlog: &mut Backlog, accepted: Accepted, last: Attempt) {
+    let is_over = |out: &Outstanding| out.attempt <= last;
+    if leader.outstanding.get(&accepted).is_some_and(is_over)
+        && let Some(out) = leader.take_in(accepted)
+    {
+        backlog.stir(&out.queue);
+        if let Some(key) = out.key {
+            backlog.free(&key, accepted);
+        }
+    }
+}
+
+/// A fence or a barrier that cannot be written is for an operator.
+fn trouble(what: &str, answer: &Answer, effects: &mut Effects) {
+    match answer {
+        Answer::Full(text) => effects
+            .alarms
+            .push(format!("the {what} of a new leader has no room: {text}")),
+        Answer::Refused { code, text } => effects.alarms.push(format!(
+            "the {what} of a new leader was refused with {code}: {text}"
+        )),
+        Answer::Stored(_)
+        | Answer::Duplicate(_)
+        | Answer::Occupied
+        | Answer::WrongLast
+        | Answer::Busy
+        | Answer::NoResponders
+        | Answer::Unanswered => {}
     }
 }
 
@@ -545,6 +470,10 @@ fn waiting(accepted: Accepted, name: &JobName, open: &crate::job::Open) -> Optio
             due: open.due,
             accepted,
         },
-        expires_at: open.spec.expires_at,
+        // Who replays an expired job wants it to run.
+        expires_at: open
+            .spec
+            .expires_at
+            .filter(|_| open.replayed == Attempt::NONE),
     })
 }

@@ -28,10 +28,10 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobState {
     /// Its queue had no configuration yet.
-    Unconfigured(Submission),
+    Unconfigured(Box<Early>),
     /// Its queue's first configuration came later and takes kind or key from the payload, which
     /// must be read again.
-    Unresolved(Submission, Arc<QueueConfig>),
+    Unresolved(Box<Unread>),
     /// A newer version wrote it, or its last outcome.
     Parked {
         /// The version.
@@ -48,6 +48,34 @@ pub enum JobState {
     Open(Open),
     /// Nothing more happens without a replay.
     Final(Final),
+}
+
+/// A job that came before its queue's first configuration. It is never dispatched before that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Early {
+    /// What its submitter said.
+    pub submission: Submission,
+    /// The request that was folded.
+    pub request: Option<Request>,
+}
+
+/// A job whose payload must be read again before it is known what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// What its submitter said.
+    pub submission: Submission,
+    /// Its queue's first configuration.
+    pub config: Arc<QueueConfig>,
+    /// Records about it that were folded before the payload was there, in their order. When the
+    /// payload comes differs from one coordinator to the next; what follows must not.
+    held: Vec<Held>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Held {
+    Outcome(Recorded),
+    Newer(u32, Attempt),
+    Control(Verb, Attempt, Timestamp),
 }
 
 /// A job that has an attempt to come.
@@ -116,9 +144,28 @@ impl Request {
             Self::Discard => Status::Discarded,
         }
     }
+
+    const fn verb(self) -> Verb {
+        match self {
+            Self::Cancel => Verb::Cancel,
+            Self::Expire => Verb::Expire,
+            Self::Discard => Verb::Discard,
+        }
+    }
 }
 
 impl End {
+    /// How a job ends by an outcome of this status; `None` if the job's policy decides.
+    const fn of(status: Status) -> Option<Self> {
+        match status {
+            Status::Completed => Some(Self::Completed),
+            Status::Cancelled => Some(Self::Cancelled),
+            Status::Expired => Some(Self::Expired),
+            Status::Discarded => Some(Self::Discarded),
+            Status::Failed => None,
+        }
+    }
+
     /// The phase that people see.
     #[must_use]
     pub const fn phase(self) -> JobPhase {
@@ -155,35 +202,91 @@ impl JobState {
         })
     }
 
-    /// Folds the outcome of `attempt`, stored `at` this place and time.
-    pub fn outcome(&mut self, name: &JobName, outcome: &Recorded) -> Step {
+    /// A job that came before its queue's first configuration, which is this one.
+    #[must_use]
+    pub fn unread(early: &Early, config: &Arc<QueueConfig>, at: Timestamp) -> Self {
+        let asked = early
+            .request
+            .map(|request| Held::Control(request.verb(), Attempt::NONE, at));
+        Self::Unresolved(Box::new(Unread {
+            submission: early.submission.clone(),
+            config: Arc::clone(config),
+            held: asked.into_iter().collect(),
+        }))
+    }
+
+    /// Folds the outcome of an attempt.
+    pub fn outcome(&mut self, name: &JobName, outcome: Recorded) -> Step {
         match self {
-            Self::Open(open) => {
-                if outcome.attempt != open.last.next() {
-                    return Step::Ignored;
-                }
-                *self = open.after(name, outcome);
+            Self::Open(open) if outcome.attempt == open.next() => {
+                *self = open.after(name, &outcome);
                 Step::Changed
             }
-            // The attempt of a job that never ran is 1: what the leader writes to discard it.
-            Self::Malformed { .. } => {
-                *self = Self::Final(Final {
-                    end: End::Discarded,
-                    last: outcome.attempt,
-                    outcome_at: outcome.sequence,
-                    again: None,
-                });
+            // The attempt of a job that never ran is 1: what the leader writes to end it.
+            Self::Malformed { .. } if outcome.attempt == Attempt::FIRST => {
+                *self = Self::never_ran(End::Discarded, &outcome);
                 Step::Changed
             }
-            Self::Unconfigured(_) | Self::Unresolved(..) | Self::Parked { .. } | Self::Final(_) => {
-                Step::Ignored
+            // Nobody knows how often it may fail.
+            Self::Unconfigured(_) if outcome.attempt == Attempt::FIRST => {
+                let end = End::of(outcome.head.status).unwrap_or(End::Discarded);
+                *self = Self::never_ran(end, &outcome);
+                Step::Changed
             }
+            Self::Unresolved(unread) => {
+                unread.held.push(Held::Outcome(outcome));
+                Step::Changed
+            }
+            Self::Open(_)
+            | Self::Malformed { .. }
+            | Self::Unconfigured(_)
+            | Self::Parked { .. }
+            | Self::Final(_) => Step::Ignored,
+        }
+    }
+
+    fn never_ran(end: End, outcome: &Recorded) -> Self {
+        Self::Final(Final {
+            end,
+            last: outcome.attempt,
+            outcome_at: outcome.sequence,
+            again: None,
+        })
+    }
+
+    /// Folds an outcome of a newer version: the job waits for coordinators that can read it.
+    pub fn newer(&mut self, version: u32, attempt: Attempt) -> Step {
+        match self {
+            Self::Open(open) if attempt == open.next() => {
+                *self = Self::Parked {
+                    version,
+                    last: attempt,
+                };
+                Step::Changed
+            }
+            Self::Unresolved(unread) => {
+                unread.held.push(Held::Newer(version, attempt));
+                Step::Changed
+            }
+            Self::Open(_)
+            | Self::Malformed { .. }
+            | Self::Unconfigured(_)
+            | Self::Parked { .. }
+            | Self::Final(_) => Step::Ignored,
         }
     }
 
     /// Folds a control record that names the attempt `on`.
     pub fn control(&mut self, verb: Verb, on: Attempt, at: Timestamp) -> Step {
         match (self, verb) {
+            (Self::Unconfigured(early), Verb::Cancel) if early.request.is_none() => {
+                early.request = Some(Request::Cancel);
+                Step::Changed
+            }
+            (Self::Unresolved(unread), _) => {
+                unread.held.push(Held::Control(verb, on, at));
+                Step::Changed
+            }
             (Self::Open(open), Verb::Cancel) => open.ask(Request::Cancel, on >= open.replayed),
             (Self::Open(open), Verb::Expire) => open.ask(Request::Expire, on == open.last),
             (Self::Open(open), Verb::Discard) => open.ask(Request::Discard, on == open.last),
@@ -197,13 +300,9 @@ impl JobState {
             (state @ Self::Final(_), Verb::Replay) => state.replay(on, at),
             (Self::Open(_), Verb::Replay)
             | (Self::Final(_), Verb::Cancel | Verb::Retry | Verb::Expire | Verb::Discard)
-            | (
-                Self::Unconfigured(_)
-                | Self::Unresolved(..)
-                | Self::Parked { .. }
-                | Self::Malformed { .. },
-                _,
-            ) => Step::Ignored,
+            | (Self::Unconfigured(_) | Self::Parked { .. } | Self::Malformed { .. }, _) => {
+                Step::Ignored
+            }
         }
     }
 
@@ -235,10 +334,23 @@ impl JobState {
     #[must_use]
     pub const fn last(&self) -> Attempt {
         match self {
-            Self::Unconfigured(_) | Self::Unresolved(..) | Self::Malformed { .. } => Attempt::NONE,
+            Self::Unconfigured(_) | Self::Unresolved(_) | Self::Malformed { .. } => Attempt::NONE,
             Self::Parked { last, .. } => *last,
             Self::Open(open) => open.last,
             Self::Final(over) => over.last,
+        }
+    }
+}
+
+impl Unread {
+    /// Folds what came before the payload was there into what the job turned out to be.
+    pub(crate) fn settle(self, name: &JobName, state: &mut JobState) {
+        for held in self.held {
+            match held {
+                Held::Outcome(outcome) => state.outcome(name, outcome),
+                Held::Newer(version, attempt) => state.newer(version, attempt),
+                Held::Control(verb, on, at) => state.control(verb, on, at),
+            };
         }
     }
 }
@@ -266,12 +378,9 @@ impl Open {
     }
 
     fn after(&mut self, name: &JobName, outcome: &Recorded) -> JobState {
-        let end = match outcome.head.status {
-            Status::Completed => End::Completed,
-            Status::Cancelled => End::Cancelled,
-            Status::Expired => End::Expired,
-            Status::Discarded => End::Discarded,
-            Status::Failed => match self.failed(name, outcome) {
+        let end = match End::of(outcome.head.status) {
+            Some(end) => end,
+            None => match self.failed(name, outcome) {
                 Some(open) => return JobState::Open(open),
                 None => End::Discarded,
             },

@@ -1,13 +1,15 @@
-//! What only a leader keeps: what is outstanding, the window, the endings under way, the audit.
+//! What only a leader keeps: what is outstanding, the window, the records to write, the audit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::id::{Key, QueueName};
+use crate::errands::Errands;
+use crate::id::{Key, Kind, QueueName};
 use crate::number::{Accepted, Attempt, Epoch, Sequence};
 use crate::takeover::Listed;
 use crate::time::Timestamp;
 use crate::window::Window;
+use crate::workers::Capacity;
 
 /// Fewest places that a queue has in the work queue.
 pub const PLACES_MIN: u64 = 16;
@@ -15,8 +17,6 @@ pub const PLACES_MIN: u64 = 16;
 pub const PLACES_PER_SLOT: u64 = 2;
 /// How often a leader audits.
 pub const AUDIT_EVERY: Duration = Duration::from_secs(60);
-/// How long a refused or unanswered record waits before it is written again.
-pub const RECORD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long dispatch pauses when the work queue has no room.
 pub const FULL_PAUSE: Duration = Duration::from_secs(1);
 
@@ -29,16 +29,18 @@ pub struct Leader {
     pub(crate) fence_last: Sequence,
     /// Its writes under way.
     pub(crate) window: Window,
-    /// Which queue comes first in the next round, so that none starves another.
-    pub(crate) turn: usize,
+    /// Which queue was looked at last, so that none starves another.
+    pub(crate) turn: Option<QueueName>,
+    /// The state of the workers for which the queues were looked at.
+    pub(crate) workers_seen: u64,
     /// No dispatch before this time.
     pub(crate) paused_until: Option<Timestamp>,
     /// Attempts that stand in the work queue without an outcome, or are on their way there.
     pub(crate) outstanding: BTreeMap<Accepted, Outstanding>,
     /// How many of them each queue has.
-    pub(crate) places: BTreeMap<QueueName, u64>,
-    /// Records on their way to the ledger: not written again before this time.
-    pub(crate) writing: BTreeMap<Accepted, Timestamp>,
+    pub(crate) places: BTreeMap<QueueName, Places>,
+    /// Records to write into the ledger.
+    pub(crate) errands: Errands,
     /// The audit.
     pub(crate) audit: Audit,
 }
@@ -50,10 +52,32 @@ pub struct Outstanding {
     pub attempt: Attempt,
     /// Its queue.
     pub queue: QueueName,
+    /// Its kind.
+    pub kind: Kind,
     /// Its key, which is taken until the attempt has its outcome.
     pub key: Option<Key>,
     /// Where it is stored; `None` while its write has no answer.
     pub stored: Option<Sequence>,
+}
+
+/// The outstanding attempts of a queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// All of them.
+    pub taken: u64,
+    kinds: BTreeMap<Kind, u64>,
+}
+
+impl Places {
+    /// Those that the workers here can run: what they cannot must not stand in the way of the rest.
+    #[must_use]
+    pub fn handled(&self, capacity: Option<&Capacity>) -> u64 {
+        let Some(capacity) = capacity else {
+            return self.taken;
+        };
+        let handled = self.kinds.iter().filter(|(kind, _)| capacity.handles(kind));
+        handled.map(|(_, taken)| taken).sum()
+    }
 }
 
 /// Where the audit stands.
@@ -83,26 +107,45 @@ impl Leader {
             epoch,
             fence_last,
             window,
-            turn: 0,
+            turn: None,
+            workers_seen: 0,
             paused_until: None,
             outstanding: BTreeMap::new(),
             places: BTreeMap::new(),
-            writing: BTreeMap::new(),
+            errands: Errands::default(),
             audit: Audit::Due(now.after(AUDIT_EVERY)),
         }
     }
 
-    pub(crate) fn put_out(&mut self, accepted: Accepted, outstanding: Outstanding) {
-        *self.places.entry(outstanding.queue.clone()).or_default() += 1;
-        self.outstanding.insert(accepted, outstanding);
+    pub(crate) fn put_out(&mut self, accepted: Accepted, out: Outstanding) {
+        // By reference first: a queue is new once and used a million times.
+        if !self.places.contains_key(&out.queue) {
+            self.places.insert(out.queue.clone(), Places::default());
+        }
+        if let Some(places) = self.places.get_mut(&out.queue) {
+            places.taken += 1;
+            match places.kinds.get_mut(&out.kind) {
+                Some(taken) => *taken += 1,
+                None => {
+                    places.kinds.insert(out.kind.clone(), 1);
+                }
+            }
+        }
+        self.outstanding.insert(accepted, out);
     }
 
     pub(crate) fn take_in(&mut self, accepted: Accepted) -> Option<Outstanding> {
-        let outstanding = self.outstanding.remove(&accepted)?;
-        if let Some(places) = self.places.get_mut(&outstanding.queue) {
-            *places = places.saturating_sub(1);
+        let out = self.outstanding.remove(&accepted)?;
+        if let Some(places) = self.places.get_mut(&out.queue) {
+            places.taken = places.taken.saturating_sub(1);
+            if let Some(taken) = places.kinds.get_mut(&out.kind) {
+                *taken = taken.saturating_sub(1);
+                if *taken == 0 {
+                    places.kinds.remove(&out.kind);
+                }
+            }
         }
-        Some(outstanding)
+        Some(out)
     }
 
     /// The highest sequence of the work queue that an answered write of ours has.
@@ -114,20 +157,12 @@ impl Leader {
             .unwrap_or(self.fence_last)
     }
 
-    /// Whether a record for the job may be written now.
-    pub(crate) fn may_write(&self, accepted: Accepted, now: Timestamp) -> bool {
-        self.writing
-            .get(&accepted)
-            .is_none_or(|again| *again <= now)
-    }
-
     pub(crate) fn next_time(&self) -> Option<Timestamp> {
         let audit = match &self.audit {
             Audit::Due(at) => Some(*at),
             Audit::Listing { .. } | Audit::CatchingUp { .. } => None,
         };
-        let writes = self.writing.values().min().copied();
-        [audit, writes, self.paused_until]
+        [audit, self.errands.next_time(), self.paused_until]
             .into_iter()
             .flatten()
             .min()

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use crate::config::{ConfigError, QueueConfig};
 use crate::id::{JobId, QueueName};
-use crate::job::{End, Job, JobState, Recorded, Step};
+use crate::job::{Early, End, Job, JobState, Recorded, Step, Unread};
+use crate::leadership::EPOCH_MAX;
 use crate::message::{EpochBody, FOLD_VERSION, QueueStatus};
 use crate::number::{Accepted, Attempt, Epoch, Revision, Sequence};
 use crate::outcome::OutcomeHead;
 use crate::subject::{AttemptName, JobName, LedgerSubject, Subjects, Verb};
-use crate::submission::{Parsed, Submission};
+use crate::submission::{Parsed, Submission, WIRE_VERSION};
 use crate::time::Timestamp;
 
 /// One record of the ledger as the broker hands it over.
@@ -137,12 +138,12 @@ impl Ledger {
                 },
             ),
         };
-        let accepted_at = record.time;
         let job = Job {
             name,
-            accepted_at,
+            accepted_at: record.time,
             state,
         };
+        count(&mut self.tallies, &job, None);
         self.jobs.insert(accepted, job);
         Folded::Job(accepted)
     }
@@ -167,12 +168,16 @@ impl Ledger {
                 };
             }
         };
-        let known = self.queues.entry(queue.clone()).or_default();
-        let Some((_, config)) = &known.config else {
-            known.unconfigured.push(accepted);
-            return JobState::Unconfigured(submission);
-        };
-        resolve(&submission, queue, config, record.payload, record.time)
+        let config = self.queues.get(queue).and_then(|q| q.config.as_ref());
+        if let Some((_, config)) = config {
+            return resolve(&submission, queue, config, record.payload, record.time);
+        }
+        let queue = self.queues.entry(queue.clone()).or_default();
+        queue.unconfigured.push(accepted);
+        JobState::Unconfigured(Box::new(Early {
+            submission,
+            request: None,
+        }))
     }
 
     fn outcome(&mut self, record: &Record<'_>, name: &AttemptName) -> Folded {
@@ -184,9 +189,9 @@ impl Ledger {
                     at: record.time,
                     head,
                 };
-                state.outcome(&name.job, &recorded)
+                state.outcome(&name.job, recorded)
             }
-            Parsed::Newer(version) => park(state, version, name.attempt),
+            Parsed::Newer(version) => state.newer(version, name.attempt),
         })
     }
 
@@ -199,8 +204,7 @@ impl Ledger {
         let Some(job) = self.jobs.get_mut(&name.accepted) else {
             return Folded::Ignored;
         };
-        let is_malformed = matches!(job.state, JobState::Malformed { .. });
-        if job.name != name.job || (is_malformed && name.attempt != Attempt::FIRST) {
+        if job.name != name.job {
             return Folded::Ignored;
         }
         let before = place(&job.state);
@@ -222,11 +226,8 @@ impl Ledger {
             Err(ConfigError::Form(_) | ConfigError::Rule { .. }) => return Folded::Ignored,
         };
         let queue = self.queues.entry(name.clone()).or_default();
-        if queue
-            .config
-            .as_ref()
-            .is_some_and(|(last, _)| revision <= *last)
-        {
+        let last = queue.config.as_ref().map(|(last, _)| *last);
+        if revision <= last.unwrap_or_default() {
             return Folded::Ignored;
         }
         queue.config = Some((revision, Arc::clone(&config)));
@@ -242,16 +243,17 @@ impl Ledger {
     }
 
     fn epoch(&mut self, record: &Record<'_>, epoch: Epoch) -> Folded {
-        match EpochBody::parse(record.payload) {
-            Some(body) if body.fold > FOLD_VERSION => Folded::Newer(format!(
-                "the leader of {epoch} ({}) folds by version {}, this one by {FOLD_VERSION}",
-                body.holder, body.fold
+        match EpochBody::versions(record.payload) {
+            (v, fold) if v > WIRE_VERSION || fold > FOLD_VERSION => Folded::Newer(format!(
+                "the leader of {epoch} writes by version {v} and folds by version {fold}, this one by {WIRE_VERSION} and {FOLD_VERSION}",
             )),
-            Some(_) if epoch > self.epoch => {
+            // Whoever wrote it: its subject is taken, and an older leader stops. No leader has a
+            // number that its lease could not hold.
+            _ if epoch > self.epoch && epoch <= EPOCH_MAX => {
                 self.epoch = epoch;
                 Folded::Epoch(epoch)
             }
-            Some(_) | None => Folded::Ignored,
+            _ => Folded::Ignored,
         }
     }
 
@@ -260,13 +262,20 @@ impl Ledger {
         let Some(job) = self.jobs.get_mut(&accepted) else {
             return Folded::Ignored;
         };
-        let (JobState::Unresolved(submission, config), JobName::Named { queue, .. }) =
-            (&job.state, &job.name)
+        let (JobState::Unresolved(unread), JobName::Named { queue, .. }) = (&job.state, &job.name)
         else {
             return Folded::Ignored;
         };
+        let unread = Unread::clone(unread);
         let before = place(&job.state);
-        job.state = resolve(submission, queue, config, payload, job.accepted_at);
+        job.state = resolve(
+            &unread.submission,
+            queue,
+            &unread.config,
+            payload,
+            job.accepted_at,
+        );
+        unread.settle(&job.name, &mut job.state);
         count(&mut self.tallies, job, Some(before));
         Folded::Job(accepted)
     }
@@ -385,26 +394,19 @@ fn resolve(
 
 /// A job that waited for its queue's first configuration takes that one.
 fn configure(job: &mut Job, queue: &QueueName, config: &Arc<QueueConfig>) {
-    let JobState::Unconfigured(submission) = &job.state else {
+    let JobState::Unconfigured(early) = &job.state else {
         return;
     };
+    let submission = &early.submission;
     let from_payload = (submission.kind.is_none() && config.kind_pointer.is_some())
         || (submission.key.is_none() && config.key_pointer.is_some());
+    let request = early.request;
     job.state = if from_payload {
-        JobState::Unresolved(submission.clone(), Arc::clone(config))
+        JobState::unread(early, config, job.accepted_at)
     } else {
         resolve(submission, queue, config, &[], job.accepted_at)
     };
-}
-
-/// An outcome of a newer version: the job waits for coordinators that can read it.
-fn park(state: &mut JobState, version: u32, attempt: Attempt) -> Step {
-    if !matches!(state, JobState::Open(_)) || attempt != state.last().next() {
-        return Step::Ignored;
+    if let JobState::Open(open) = &mut job.state {
+        open.request = request;
     }
-    *state = JobState::Parked {
-        version,
-        last: attempt,
-    };
-    Step::Changed
 }

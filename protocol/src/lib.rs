@@ -10,6 +10,7 @@ pub mod coordinator;
 pub mod core_subject;
 pub mod door;
 pub mod effects;
+pub mod errands;
 pub mod id;
 pub mod job;
 pub mod leader;

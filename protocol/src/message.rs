@@ -86,6 +86,20 @@ impl EpochBody {
     pub fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
     }
+
+    /// The versions of the form and of the fold, whatever else a newer form says; 0 where there is
+    /// none.
+    #[must_use]
+    pub fn versions(body: &[u8]) -> (u32, u32) {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Versions {
+            v: u32,
+            fold: u32,
+        }
+        let versions: Versions = serde_json::from_slice(body).unwrap_or_default();
+        (versions.v, versions.fold)
+    }
 }
 
 /// What a worker took from the work queue and has not yet given an outcome.

@@ -99,6 +99,12 @@ impl Takeover {
         self.epoch
     }
 
+    /// Whether the tail of the work queue is still to be read.
+    #[must_use]
+    pub const fn is_looking(&self) -> bool {
+        matches!(self.stage, Stage::Looking)
+    }
+
     /// Whether only the ledger is waited for.
     #[must_use]
     pub const fn is_catching_up(&self) -> bool {
@@ -162,7 +168,7 @@ impl Takeover {
     }
 
     /// The barrier was answered.
-    pub fn barred(&mut self, answer: &Answer, folded: Sequence) -> Next {
+    pub fn barred(&mut self, answer: &Answer) -> Next {
         let Stage::Barrier(listed) = &mut self.stage else {
             return Next::Wait;
         };
@@ -170,7 +176,7 @@ impl Takeover {
             Answer::Stored(barrier) => {
                 let (barrier, listed) = (*barrier, take(listed));
                 self.stage = Stage::CatchingUp { listed, barrier };
-                self.caught_up(folded)
+                Next::Wait
             }
             Answer::Duplicate(_)
             | Answer::Occupied
@@ -183,10 +189,15 @@ impl Takeover {
         }
     }
 
-    /// The ledger is folded up to `folded`.
-    pub fn caught_up(&mut self, folded: Sequence) -> Next {
+    /// The ledger is folded up to `folded`. `is_read` tells whether it is known what a listed job
+    /// is: one whose key is not known yet might run beside another of its key.
+    pub fn caught_up(&mut self, folded: Sequence, is_read: impl Fn(&AttemptName) -> bool) -> Next {
         match &mut self.stage {
-            Stage::CatchingUp { listed, barrier } if folded >= *barrier => Next::Lead(take(listed)),
+            Stage::CatchingUp { listed, barrier }
+                if folded >= *barrier && listed.attempts.iter().all(is_read) =>
+            {
+                Next::Lead(take(listed))
+            }
             Stage::CatchingUp { .. }
             | Stage::Looking
             | Stage::Fencing
@@ -273,10 +284,11 @@ mod tests {
             &listing(3, &["jobs.work.q.7.1.a", "jobs.fence.2.1"]),
         );
         assert_eq!(next, Next::Step(Step::Barrier));
-        let next = takeover.barred(&Answer::Stored(Sequence::new(90)), Sequence::new(80));
+        let next = takeover.barred(&Answer::Stored(Sequence::new(90)));
         assert_eq!(next, Next::Wait);
-        assert_eq!(takeover.caught_up(Sequence::new(89)), Next::Wait);
-        match takeover.caught_up(Sequence::new(90)) {
+        assert_eq!(takeover.caught_up(Sequence::new(89), |_| true), Next::Wait);
+        assert_eq!(takeover.caught_up(Sequence::new(90), |_| false), Next::Wait);
+        match takeover.caught_up(Sequence::new(90), |_| true) {
             Next::Lead(listed) => {
                 assert_eq!(listed.fence_last, Sequence::new(552));
                 assert_eq!(listed.attempts.len(), 1);
@@ -319,7 +331,7 @@ mod tests {
             takeover.looked(tail(40, None));
             takeover.fenced(&Answer::Stored(Sequence::new(552)));
             takeover.listed(&subjects(), &listing(3, &[]));
-            let next = takeover.barred(&answer, Sequence::new(0));
+            let next = takeover.barred(&answer);
             assert_eq!(next, Next::Advance(Epoch::new(3)));
         }
     }
@@ -343,6 +355,6 @@ mod tests {
             Next::Wait
         );
         assert_eq!(takeover.listed(&subjects(), &listing(3, &[])), Next::Wait);
-        assert_eq!(takeover.caught_up(Sequence::new(9)), Next::Wait);
+        assert_eq!(takeover.caught_up(Sequence::new(9), |_| true), Next::Wait);
     }
 }

@@ -92,6 +92,26 @@ impl Window {
         }
     }
 
+    /// Numbers the writes from `tag` on, so that no answer to an earlier window's write is taken for
+    /// one of this window's.
+    #[must_use]
+    pub const fn tagged_from(mut self, tag: u64) -> Self {
+        self.next_tag = tag;
+        self
+    }
+
+    /// The tag of the next write.
+    #[must_use]
+    pub const fn next_tag(&self) -> u64 {
+        self.next_tag
+    }
+
+    /// The sequence that the next write expects to be the stream's last.
+    #[must_use]
+    pub const fn last(&self) -> Sequence {
+        self.last
+    }
+
     /// Whether another write may start.
     #[must_use]
     pub fn has_room(&self) -> bool {

@@ -20,6 +20,11 @@ pub const PING_IDLE: Duration = Duration::from_secs(1);
 const PINGS_PER_SECOND_MAX: u64 = 1_000;
 /// A missing worker that holds nothing is forgotten after this time.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// A worker that was not heard of for this long is forgotten; only a leader pings, and a follower
+/// must not gather the workers of a year.
+const FORGET_UNHEARD_AFTER: Duration = Duration::from_secs(600);
+/// How often a missing worker that holds something is looked at.
+const LOOK_MISSING: Duration = Duration::from_millis(25);
 
 /// What a ping showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +59,10 @@ pub struct Workers {
     holders: BTreeMap<Accepted, Holder>,
     /// What the workers that are here can do for each queue; made anew when one comes or goes.
     capacity: BTreeMap<QueueName, Capacity>,
+    /// How often it was made anew.
+    changes: u64,
+    /// Before this time no ping and no rescue is due; `None`: never.
+    look_at: Option<Timestamp>,
 }
 
 /// What the workers that are here can do for a queue.
@@ -78,9 +87,27 @@ struct Worker {
     handles: Vec<Handles>,
     holds: BTreeSet<Accepted>,
     missing_since: Option<Timestamp>,
-    ping_due: Timestamp,
+    /// When it last gave a sign of life, if only by an answer to a ping.
+    heard: Timestamp,
+    /// When the last ping was answered, one way or the other.
+    ponged: Option<Timestamp>,
     ping_open: bool,
     handed_on: Vec<(Accepted, Attempt)>,
+}
+
+impl Worker {
+    /// When it is to be pinged next; `None` while a ping waits for its answer.
+    fn ping_due(&self, pace: Duration) -> Option<Timestamp> {
+        let wait = if self.holds.is_empty() {
+            PING_IDLE
+        } else {
+            PING_HOLDING
+        };
+        let due = self
+            .ponged
+            .map_or(Timestamp::default(), |at| at.after(wait.max(pace)));
+        (!self.ping_open).then_some(due)
+    }
 }
 
 #[derive(Debug)]
@@ -105,6 +132,7 @@ impl Workers {
             WorkerSays::Here(presence) => {
                 let id = presence.worker.clone();
                 self.arrived(now, presence, is_open);
+                self.look_by(now, &id);
                 self.returned(&id)
             }
             WorkerSays::Took { worker, took } => {
@@ -114,7 +142,9 @@ impl Workers {
                         self.took(&worker, taken);
                     }
                 }
-                Vec::new()
+                self.look_by(now, &worker);
+                // What it took now must not be handed on for what it missed before.
+                self.returned(&worker)
             }
             WorkerSays::Gone { worker } => {
                 self.gone(now, &worker);
@@ -141,25 +171,48 @@ impl Workers {
             self.count();
         }
         for taken in running {
-            if is_open(taken.accepted, taken.attempt) {
+            if is_open(taken.accepted, taken.attempt) && !self.is_known(&worker, &taken) {
                 self.took(&worker, taken);
             }
         }
     }
 
+    /// Whether a repeated announcement says nothing new: this delivery was announced before, or was
+    /// replaced by another worker's.
+    fn is_known(&self, worker: &WorkerId, taken: &Taken) -> bool {
+        self.holders.get(&taken.accepted).is_some_and(|holder| {
+            (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery)
+                && (holder.worker != *worker || holder.ack == taken.ack)
+        })
+    }
+
     fn worker(&mut self, now: Timestamp, id: &WorkerId) -> &mut Worker {
         if !self.here.contains_key(id) {
+            self.forget(now);
             let worker = Worker {
                 handles: Vec::new(),
                 holds: BTreeSet::new(),
                 missing_since: None,
-                ping_due: now,
+                heard: now,
+                ponged: None,
                 ping_open: false,
                 handed_on: Vec::new(),
             };
             self.here.insert(id.clone(), worker);
         }
-        self.here.get_mut(id).expect("it was just put there")
+        let worker = self.here.get_mut(id).expect("it was just put there");
+        worker.heard = now;
+        worker
+    }
+
+    /// Something changed about a worker: it may be due sooner than thought.
+    fn look_by(&mut self, now: Timestamp, id: &WorkerId) {
+        let Some(worker) = self.here.get(id) else {
+            return;
+        };
+        let rescue = worker.missing_since.map(|_| now.after(LOOK_MISSING));
+        let times = [rescue, worker.ping_due(self.pace()), self.look_at];
+        self.look_at = times.into_iter().flatten().min();
     }
 
     fn took(&mut self, worker: &WorkerId, taken: Taken) {
@@ -202,11 +255,15 @@ impl Workers {
         }
     }
 
-    /// A worker stops on purpose: what it still held it has given back itself, or the lease ends.
+    /// A worker stops on purpose: what it still held it has given back itself, or the lease ends. A
+    /// nak of ours would hit whoever holds it now.
     fn gone(&mut self, now: Timestamp, id: &WorkerId) {
         if let Some(worker) = self.here.get_mut(id) {
             worker.handles.clear();
             worker.missing_since.get_or_insert(now);
+            for accepted in std::mem::take(&mut worker.holds) {
+                self.holders.remove(&accepted);
+            }
         }
         self.forget(now);
         self.count();
@@ -243,22 +300,23 @@ impl Workers {
         id: &WorkerId,
         pong: Pong,
     ) -> Vec<(WorkerId, WorkerTold)> {
-        let pace = self.pace();
         let Some(worker) = self.here.get_mut(id) else {
             return Vec::new();
         };
         worker.ping_open = false;
-        let wait = if worker.holds.is_empty() {
-            PING_IDLE
-        } else {
-            PING_HOLDING
-        };
-        worker.ping_due = now.after(wait.max(pace));
+        worker.ponged = Some(now);
+        if pong == Pong::Answered {
+            worker.heard = now;
+        }
+        let is_new = pong == Pong::NoResponders && worker.missing_since.is_none();
+        if is_new {
+            worker.missing_since = Some(now);
+        }
+        self.look_by(now, id);
         match pong {
             Pong::Answered => self.returned(id),
             Pong::NoResponders => {
-                if worker.missing_since.is_none() {
-                    worker.missing_since = Some(now);
+                if is_new {
                     self.count();
                 }
                 self.forget(now);
@@ -275,33 +333,47 @@ impl Workers {
     }
 
     fn forget(&mut self, now: Timestamp) {
+        let before = self.here.len();
         self.here.retain(|_, worker| {
-            let long = worker
-                .missing_since
-                .is_some_and(|at| now.since(at) >= FORGET_AFTER);
+            let missing = worker.missing_since.map(|at| now.since(at));
+            let long = missing.is_some_and(|span| span >= FORGET_AFTER)
+                || now.since(worker.heard) >= FORGET_UNHEARD_AFTER;
             !(long && worker.holds.is_empty())
         });
+        if self.here.len() < before {
+            self.count();
+        }
+    }
+
+    /// A new leader starts to look after the workers: what it saw when it led before is stale.
+    pub fn watch_anew(&mut self, now: Timestamp) {
+        for worker in self.here.values_mut() {
+            worker.missing_since = None;
+            worker.ponged = None;
+            worker.ping_open = false;
+            worker.handed_on.clear();
+        }
+        self.count();
+        self.look_at = Some(now);
+    }
+
+    /// Whether a ping or a rescue may be due.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.look_at.is_some_and(|at| at <= now)
     }
 
     /// The workers to ping now. Each answer must be given to [`Workers::ponged`].
     pub fn pings(&mut self, now: Timestamp) -> Vec<WorkerId> {
+        let pace = self.pace();
         let mut due = Vec::new();
         for (id, worker) in &mut self.here {
-            // A worker that took something while idle is due sooner than it was.
-            let holding_due = !worker.holds.is_empty() && now.after(PING_HOLDING) < worker.ping_due;
-            if !worker.ping_open && (worker.ping_due <= now || holding_due) {
+            if worker.ping_due(pace).is_some_and(|at| at <= now) {
                 worker.ping_open = true;
                 due.push(id.clone());
             }
         }
         due
-    }
-
-    /// Forgets the pings under way: their answers will not come.
-    pub fn reset_pings(&mut self) {
-        for worker in self.here.values_mut() {
-            worker.ping_open = false;
-        }
     }
 
     /// What missing workers held for longer than `delay` allows (`None`: the lease only), and is
@@ -338,19 +410,28 @@ impl Workers {
         rescues
     }
 
+    /// Finds when to look again, after the pings and rescues of now.
+    pub fn looked(&mut self, now: Timestamp) {
+        let pace = self.pace();
+        let holders = &self.holders;
+        let waits = |worker: &Worker| {
+            worker.missing_since.is_some()
+                && worker
+                    .holds
+                    .iter()
+                    .any(|held| holders.get(held).is_some_and(|holder| !holder.handed_on))
+        };
+        let next = |worker: &Worker| {
+            let rescue = waits(worker).then(|| now.after(LOOK_MISSING));
+            [rescue, worker.ping_due(pace)].into_iter().flatten().min()
+        };
+        self.look_at = self.here.values().filter_map(next).min();
+    }
+
     /// When a ping or a rescue may be due next.
     #[must_use]
-    pub fn next_time(&self, now: Timestamp) -> Option<Timestamp> {
-        self.here
-            .values()
-            .map(
-                |worker| match (worker.holds.is_empty(), worker.missing_since) {
-                    (false, Some(_)) => now.after(PING_HOLDING / 2),
-                    (false, None) => worker.ping_due.min(now.after(PING_HOLDING)),
-                    (true, _) => worker.ping_due,
-                },
-            )
-            .min()
+    pub const fn next_time(&self) -> Option<Timestamp> {
+        self.look_at
     }
 
     /// Who holds an attempt.
@@ -368,7 +449,14 @@ impl Workers {
             .map(|(id, _)| id)
     }
 
+    /// Changes whenever [`Workers::capacity`] may have changed.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     fn count(&mut self) {
+        self.changes += 1;
         self.capacity.clear();
         let here = self
             .here

@@ -22,9 +22,9 @@ impl Coordinator {
     /// The work queue was listed, and then the ledger's last sequence was read.
     pub(super) fn audited(
         &mut self,
+        now: Timestamp,
         epoch: Epoch,
-        listing: &[String],
-        until: Sequence,
+        (listing, until): (&[String], Sequence),
         effects: &mut Effects,
     ) {
         let Role::Leading(leader) = &mut self.role else {
@@ -44,12 +44,17 @@ impl Coordinator {
                     listed,
                 }
             }
-            None => self.in_doubt("the work queue does not show our fence any more", effects),
+            None => self.in_doubt(
+                now,
+                "the work queue does not show our fence any more",
+                effects,
+            ),
         }
     }
 
     /// Judges the audit once the ledger is folded far enough.
-    pub(super) fn judge_audit(&mut self, now: Timestamp, folded: Sequence, effects: &mut Effects) {
+    pub(super) fn judge_audit(&mut self, now: Timestamp, effects: &mut Effects) {
+        let folded = self.ledger.last_sequence();
         let Role::Leading(leader) = &mut self.role else {
             return;
         };

@@ -6,16 +6,15 @@ use super::{Coordinator, Role};
 use crate::answer::Answer;
 use crate::config::QueueConfig;
 use crate::effects::{Dispatch, Effects};
-use crate::id::QueueName;
 use crate::job::JobState;
-use crate::leader::{FULL_PAUSE, Leader, Outstanding, PLACES_MIN, PLACES_PER_SLOT};
+use crate::leader::{FULL_PAUSE, Leader, Outstanding, PLACES_MIN, PLACES_PER_SLOT, Places};
 use crate::number::{Accepted, Attempt, Epoch, Sequence};
 use crate::subject::{AttemptName, JobName};
 use crate::submission::JobSpec;
 use crate::takeover::Listed;
 use crate::time::Timestamp;
 use crate::window::{Flight, Landing, Window};
-use crate::workers::Workers;
+use crate::workers::Capacity;
 
 impl Coordinator {
     /// The takeover is finished: what is listed without an outcome is outstanding, all else waits.
@@ -26,11 +25,18 @@ impl Coordinator {
         listed: Listed,
         effects: &mut Effects,
     ) {
-        let window = Window::new(self.width, listed.fence_last);
+        let window = Window::new(self.width, listed.fence_last).tagged_from(self.next_tag);
         let mut leader = Leader::new(epoch, listed.fence_last, window, now);
         for name in &listed.attempts {
             self.adopt(&mut leader, name, listed.fence_last);
         }
+        for accepted in &self.to_end {
+            if !leader.outstanding.contains_key(accepted) {
+                leader.errands.add(*accepted);
+            }
+        }
+        self.backlog.stir_all();
+        self.workers.watch_anew(now);
         self.role = Role::Leading(Box::new(leader));
         if listed.strangers > 0 {
             effects.alarms.push(format!(
@@ -67,48 +73,56 @@ impl Coordinator {
         let outstanding = Outstanding {
             attempt: name.attempt,
             queue: queue.clone(),
+            kind: open.spec.kind.clone(),
             key,
             stored: Some(stored),
         };
         leader.put_out(name.accepted, outstanding);
     }
 
-    /// What a leader does after every event: end what is to end, dispatch what has room.
+    /// What a leader does after every event: end what is to end, dispatch what has room, look after
+    /// the workers. Each looks first whether there is anything to do.
     pub(super) fn lead_on(&mut self, now: Timestamp, effects: &mut Effects) {
         if !self.is_leading() {
             return;
         }
         self.backlog.promote(now);
-        self.expire(now, effects);
         self.end(now, effects);
         self.dispatch(now, effects);
+        self.look_after_workers(now, effects);
+        self.start_audit(now, effects);
     }
 
     fn dispatch(&mut self, now: Timestamp, effects: &mut Effects) {
         let Role::Leading(leader) = &mut self.role else {
             return;
         };
-        if leader.paused_until.is_some_and(|until| now < until) || !leader.window.has_room() {
+        leader.paused_until = leader.paused_until.filter(|until| now < *until);
+        if leader.paused_until.is_some() {
             return;
         }
-        leader.paused_until = None;
-        let queues = self.ledger.configured();
-        let count = queues.clone().count();
-        leader.turn = leader.turn.wrapping_add(1);
-        let turn = leader.turn.checked_rem(count).unwrap_or(0);
-        for (queue, config) in queues.clone().skip(turn).chain(queues.take(turn)) {
-            let places = places(&self.workers, queue, config);
-            let capacity = self.workers.capacity(queue);
-            while leader.window.has_room()
-                && leader.places.get(queue).copied().unwrap_or(0) < places
-            {
+        if leader.workers_seen != self.workers.changes() {
+            leader.workers_seen = self.workers.changes();
+            self.backlog.stir_all();
+        }
+        while leader.window.has_room() {
+            let Some(queue) = self.backlog.next_stirred(leader.turn.as_ref()).cloned() else {
+                return;
+            };
+            let Some(config) = self.ledger.queue_config(&queue) else {
+                self.backlog.settle(&queue);
+                continue;
+            };
+            let capacity = self.workers.capacity(&queue);
+            let room = Room::new(capacity, config);
+            while leader.window.has_room() && room.is_there(leader.places.get(&queue), capacity) {
                 let handled = |kind: &_| capacity.is_none_or(|capacity| capacity.handles(kind));
-                let Some(accepted) = self.backlog.first_ready(queue, handled) else {
+                let Some(accepted) = self.backlog.first_ready(&queue, handled) else {
                     break;
                 };
                 let Some((name, out, spec)) = take(&self.ledger, &mut self.backlog, accepted)
                 else {
-                    continue;
+                    break;
                 };
                 let (flight, expected) = leader.window.start(accepted, out.attempt);
                 leader.put_out(accepted, out);
@@ -120,6 +134,11 @@ impl Coordinator {
                     spec,
                 });
             }
+            // With a full window it goes on here later, after the other queues.
+            if leader.window.has_room() {
+                self.backlog.settle(&queue);
+            }
+            leader.turn = Some(queue);
         }
     }
 
@@ -137,9 +156,10 @@ impl Coordinator {
         match leader.window.land(tag, answer) {
             Landing::Stored(flight, sequence) => note_stored(leader, &flight, sequence),
             Landing::Waits => {}
-            Landing::InDoubt(why) => self.in_doubt(&why, effects),
+            Landing::InDoubt(why) => self.in_doubt(now, &why, effects),
             Landing::Settled { again, there, full } => {
-                let mark = leader.stored_mark();
+                // Above all that an audit under way may judge: its listing may be older.
+                let mark = leader.window.last().next();
                 for flight in &there {
                     note_stored(leader, flight, mark);
                 }
@@ -171,9 +191,11 @@ impl Coordinator {
             .get(&accepted)
             .is_some_and(|out| out.attempt == attempt)
         {
-            let out = leader.take_in(accepted);
-            if let Some(key) = out.and_then(|out| out.key) {
-                self.backlog.free(&key, accepted);
+            if let Some(out) = leader.take_in(accepted) {
+                self.backlog.stir(&out.queue);
+                if let Some(key) = &out.key {
+                    self.backlog.free(key, accepted);
+                }
             }
             self.refresh(accepted, effects);
         }
@@ -211,6 +233,7 @@ fn take(
     let outstanding = Outstanding {
         attempt,
         queue: waiting.line.queue,
+        kind: waiting.line.kind,
         key: waiting.key,
         stored: None,
     };
@@ -219,10 +242,23 @@ fn take(
 
 /// How many places a queue has in the work queue: about twice its workers' slots, so that a late
 /// urgent job overtakes a long backlog and a takeover reads little.
-fn places(workers: &Workers, queue: &QueueName, config: &QueueConfig) -> u64 {
-    let slots = workers.capacity(queue).map_or(0, |capacity| capacity.slots);
-    let places = slots.saturating_mul(PLACES_PER_SLOT).max(PLACES_MIN);
-    config
-        .max_outstanding
-        .map_or(places, |most| places.min(u64::from(most)))
+struct Room {
+    places: u64,
+    outstanding_max: u64,
+}
+
+impl Room {
+    fn new(capacity: Option<&Capacity>, config: &QueueConfig) -> Self {
+        let slots = capacity.map_or(0, |capacity| capacity.slots);
+        Self {
+            places: slots.saturating_mul(PLACES_PER_SLOT).max(PLACES_MIN),
+            outstanding_max: config.max_outstanding.map_or(u64::MAX, u64::from),
+        }
+    }
+
+    fn is_there(&self, places: Option<&Places>, capacity: Option<&Capacity>) -> bool {
+        places.is_none_or(|places| {
+            places.taken < self.outstanding_max && places.handled(capacity) < self.places
+        })
+    }
 }

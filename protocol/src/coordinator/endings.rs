@@ -9,98 +9,55 @@ use std::time::Duration;
 use super::{Coordinator, Role};
 use crate::answer::Answer;
 use crate::effects::{Effects, RecordWrite};
-use crate::job::{JobState, Request};
-use crate::leader::RECORD_AGAIN_AFTER;
+use crate::job::{Job, JobState, Open, Request};
 use crate::message::ControlBody;
 use crate::number::{Accepted, Attempt};
 use crate::outcome::{Outcome, OutcomeError, Status};
-use crate::subject::{AttemptName, JobName, Verb};
+use crate::subject::{AttemptName, JobName, Subjects, Verb};
 use crate::time::Timestamp;
 
-/// Most records of this sort that one event starts.
-const RECORDS_MAX: usize = 256;
-
 impl Coordinator {
-    /// Asks to expire what waits although its time to start has passed.
-    pub(super) fn expire(&mut self, now: Timestamp, effects: &mut Effects) {
-        let Role::Leading(leader) = &mut self.role else {
-            return;
-        };
-        for accepted in self.backlog.expired(now).take(RECORDS_MAX) {
-            let Some(job) = self.ledger.job(accepted) else {
-                continue;
-            };
-            if !leader.may_write(accepted, now) {
-                continue;
-            }
-            leader
-                .writing
-                .insert(accepted, now.after(RECORD_AGAIN_AFTER));
-            let name = AttemptName {
-                job: job.name.clone(),
-                accepted,
-                attempt: job.state.last(),
-            };
-            effects.records.push(RecordWrite {
-                accepted,
-                attempt: name.attempt,
-                subject: self.subjects.control(&name, Verb::Expire),
-                body: ControlBody::new("its time to start has passed").to_json(),
-            });
-        }
-    }
-
-    /// Writes the outcomes of jobs whose request is folded and that have nothing outstanding.
+    /// Writes what ends jobs: the request to expire what waits although its time to start has
+    /// passed, and the outcomes of jobs whose request is folded and that have nothing outstanding.
     pub(super) fn end(&mut self, now: Timestamp, effects: &mut Effects) {
         let Role::Leading(leader) = &mut self.role else {
             return;
         };
-        for accepted in self.to_end.iter().copied().take(RECORDS_MAX) {
-            let Some(job) = self.ledger.job(accepted) else {
-                continue;
-            };
-            if leader.outstanding.contains_key(&accepted) || !leader.may_write(accepted, now) {
-                continue;
+        // It leaves the backlog at once: it must not start while its request is on its way.
+        while let Some(accepted) = self.backlog.take_expired(now) {
+            leader.errands.add(accepted);
+        }
+        while let Some(accepted) = leader.errands.next(now) {
+            let record = self
+                .ledger
+                .job(accepted)
+                .filter(|_| !leader.outstanding.contains_key(&accepted))
+                .and_then(|job| ending(&self.subjects, accepted, job));
+            match record {
+                Some(record) => effects.records.push(record),
+                None => {
+                    leader.errands.remove(accepted);
+                    leader.errands.answered(accepted);
+                }
             }
-            let Some((attempt, outcome)) = ending(&job.state) else {
-                continue;
-            };
-            leader
-                .writing
-                .insert(accepted, now.after(RECORD_AGAIN_AFTER));
-            let name = AttemptName {
-                job: job.name.clone(),
-                accepted,
-                attempt,
-            };
-            effects.records.push(RecordWrite {
-                accepted,
-                attempt,
-                subject: self.subjects.outcome(&name),
-                body: outcome.to_body(),
-            });
         }
     }
 
     /// A record was answered. Stored or there already: the fold will show it. All else is tried
     /// again after a while, which the server makes idempotent.
-    pub(super) fn wrote(
-        &mut self,
-        now: Timestamp,
-        accepted: Accepted,
-        answer: &Answer,
-        effects: &mut Effects,
-    ) {
+    pub(super) fn wrote(&mut self, accepted: Accepted, answer: &Answer, effects: &mut Effects) {
         let Role::Leading(leader) = &mut self.role else {
             return;
         };
+        leader.errands.answered(accepted);
         match answer {
-            Answer::Stored(_) | Answer::Duplicate(_) | Answer::Occupied => {}
-            Answer::WrongLast | Answer::Busy | Answer::NoResponders | Answer::Unanswered => {
-                if let Some(again) = leader.writing.get_mut(&accepted) {
-                    *again = now.after(RECORD_AGAIN_AFTER);
-                }
-            }
+            Answer::Stored(_)
+            | Answer::Duplicate(_)
+            | Answer::Occupied
+            | Answer::WrongLast
+            | Answer::Busy
+            | Answer::NoResponders
+            | Answer::Unanswered => {}
             Answer::Full(text) => effects.alarms.push(format!(
                 "the ledger has no room even for outcomes: {text}; raise its max_bytes"
             )),
@@ -110,11 +67,14 @@ impl Coordinator {
         }
     }
 
-    /// What is done by the clock: pings, rescues, the start of an audit.
-    pub(super) fn keep_up(&mut self, now: Timestamp, effects: &mut Effects) {
+    /// Pings the workers, and hands on what missing ones held.
+    pub(super) fn look_after_workers(&mut self, now: Timestamp, effects: &mut Effects) {
         let Role::Leading(leader) = &self.role else {
             return;
         };
+        if !self.workers.is_due(now) {
+            return;
+        }
         effects.pings = self.workers.pings(now);
         let ledger = &self.ledger;
         let delay = |accepted: Accepted, attempt: Attempt| {
@@ -130,34 +90,63 @@ impl Coordinator {
             millis.map(Duration::from_millis)
         };
         effects.rescues = self.workers.rescues(now, delay);
-        self.start_audit(now, effects);
+        self.workers.looked(now);
     }
 }
 
-/// The attempt and outcome that end a job; `None` for a job that nobody asked to end.
-fn ending(state: &JobState) -> Option<(Attempt, Outcome)> {
-    match state {
-        JobState::Open(open) => {
-            let request = open.request?;
-            let error = match request {
-                Request::Cancel => OutcomeError::permanent("cancelled", "cancelled on request"),
-                Request::Expire => OutcomeError::permanent(
-                    "expired",
-                    "its time to start had passed before it could be dispatched",
-                ),
-                Request::Discard => OutcomeError::permanent("discarded", "discarded on request"),
-            };
-            Some((open.next(), Outcome::ended(request.status(), error)))
+/// The record that brings a job to its end, or a step nearer; `None` if there is none to write.
+fn ending(subjects: &Subjects, accepted: Accepted, job: &Job) -> Option<RecordWrite> {
+    let (attempt, outcome) = match &job.state {
+        JobState::Open(Open { request: None, .. }) => {
+            return Some(expiry(subjects, accepted, job));
         }
+        JobState::Open(open) => (open.next(), requested(open.request?)),
+        // It was never dispatched, and is not before its request is folded: attempt 1 is free.
+        JobState::Unconfigured(early) => (Attempt::FIRST, requested(early.request?)),
         JobState::Malformed { reason } => {
             let error = OutcomeError::permanent("malformed", reason);
-            Some((Attempt::FIRST, Outcome::ended(Status::Discarded, error)))
+            (Attempt::FIRST, Outcome::ended(Status::Discarded, error))
         }
-        JobState::Unconfigured(_)
-        | JobState::Unresolved(..)
-        | JobState::Parked { .. }
-        | JobState::Final(_) => None,
+        JobState::Unresolved(_) | JobState::Parked { .. } | JobState::Final(_) => return None,
+    };
+    let name = AttemptName {
+        job: job.name.clone(),
+        accepted,
+        attempt,
+    };
+    Some(RecordWrite {
+        accepted,
+        attempt,
+        subject: subjects.outcome(&name),
+        body: outcome.to_body(),
+    })
+}
+
+/// The request to expire a job.
+fn expiry(subjects: &Subjects, accepted: Accepted, job: &Job) -> RecordWrite {
+    let name = AttemptName {
+        job: job.name.clone(),
+        accepted,
+        attempt: job.state.last(),
+    };
+    RecordWrite {
+        accepted,
+        attempt: name.attempt,
+        subject: subjects.control(&name, Verb::Expire),
+        body: ControlBody::new("its time to start has passed").to_json(),
     }
+}
+
+fn requested(request: Request) -> Outcome {
+    let error = match request {
+        Request::Cancel => OutcomeError::permanent("cancelled", "cancelled on request"),
+        Request::Expire => OutcomeError::permanent(
+            "expired",
+            "its time to start had passed before it could be dispatched",
+        ),
+        Request::Discard => OutcomeError::permanent("discarded", "discarded on request"),
+    };
+    Outcome::ended(request.status(), error)
 }
 
 impl Coordinator {
@@ -175,12 +164,19 @@ impl Coordinator {
             .job(accepted)
             .ok_or("the ledger has no such job")?;
         let allowed = match (&job.state, verb) {
-            (JobState::Open(_), Verb::Cancel | Verb::Retry)
-            | (JobState::Final(_), Verb::Replay) => Ok(()),
+            (
+                JobState::Open(_) | JobState::Unconfigured(_) | JobState::Unresolved(_),
+                Verb::Cancel,
+            )
+            | (JobState::Open(_), Verb::Retry) => Ok(()),
+            (JobState::Final(over), Verb::Replay) if over.again.is_some() => Ok(()),
+            (JobState::Final(_), Verb::Replay) => {
+                Err("it never could run; submit it under another id")
+            }
             (JobState::Final(_), Verb::Cancel) => Err("it is final already"),
             (JobState::Final(_), Verb::Retry) => Err("it is final; replay it instead"),
             (JobState::Open(_), Verb::Replay) => Err("it is not final yet"),
-            (JobState::Unconfigured(_) | JobState::Unresolved(..), _) => {
+            (JobState::Unconfigured(_) | JobState::Unresolved(_), _) => {
                 Err("its queue has no configuration yet; add the queue first")
             }
             (JobState::Parked { .. }, _) => {

@@ -15,7 +15,7 @@ impl Coordinator {
     pub const fn role_name(&self) -> &'static str {
         match &self.role {
             Role::Follower => "follower",
-            Role::Advancing | Role::TakingOver(_) => "takeover",
+            Role::Advancing(_) | Role::TakingOver(_) => "takeover",
             Role::Leading(_) => "leader",
             Role::Suspended => "suspended",
             Role::Stopped(_) => "stopped",
@@ -56,8 +56,8 @@ impl Coordinator {
         if let Role::Leading(leader) = &self.role {
             for (queue, places) in &leader.places {
                 let status = queues.entry(queue.to_string()).or_default();
-                status.dispatched = *places;
-                status.waiting = status.waiting.saturating_sub(*places);
+                status.dispatched = places.taken;
+                status.waiting = status.waiting.saturating_sub(places.taken);
             }
         }
         queues
@@ -96,10 +96,11 @@ impl Coordinator {
                 view.outcome_at = Some(over.outcome_at);
                 over.again.as_ref().map(|(spec, _)| spec)
             }
-            JobState::Unconfigured(_)
-            | JobState::Unresolved(..)
-            | JobState::Parked { .. }
-            | JobState::Malformed { .. } => None,
+            JobState::Unconfigured(early) => {
+                view.cancel_requested = early.request.is_some();
+                None
+            }
+            JobState::Unresolved(_) | JobState::Parked { .. } | JobState::Malformed { .. } => None,
         };
         if let Some(spec) = spec {
             view.kind = Some(spec.kind.clone());
@@ -111,7 +112,7 @@ impl Coordinator {
 
     fn phase(&self, now: Timestamp, accepted: Accepted, state: &JobState) -> JobPhase {
         match state {
-            JobState::Unconfigured(_) | JobState::Unresolved(..) => JobPhase::Unconfigured,
+            JobState::Unconfigured(_) | JobState::Unresolved(_) => JobPhase::Unconfigured,
             JobState::Parked { .. } => JobPhase::Parked,
             JobState::Malformed { .. } => JobPhase::Available,
             JobState::Final(over) => over.end.phase(),
