@@ -84,6 +84,11 @@ async fn handle(desk: Arc<Desk>, request: Message) {
         tracing::debug!(subject = %request.subject, "a request without a reply subject");
         return;
     };
+    // Our permission to publish is wide; an answer must not write a record in somebody's place.
+    if !desk.broker.names().may_answer(&reply) {
+        tracing::warn!(subject = %request.subject, %reply, "a request whose reply subject is one of ours: dropped");
+        return;
+    }
     let Some(body) = answer_to(&desk, &request).await else {
         return;
     };
