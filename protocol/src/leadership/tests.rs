@@ -1,1 +1,7 @@
+//! The rules of leadership as transcripts of one candidate, and as promises over many under faults.
 
+mod candidate;
+mod holder;
+mod play;
+mod sim;
+mod unsure;
