@@ -1,16 +1,16 @@
 //! Many contests against a model of the broker that delays, loses and applies late, on clocks that
 //! run apart, with pauses, crashes and outages. What must hold is checked at every step.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::play::{identity, rules};
+use super::actor::{Clock, Dice, Process};
 use crate::answer::Answer;
 use crate::leadership::{
-    Contest, Effect, Incarnation, Input, LeaseRecord, Mode, Moment, Notice, Observation,
-    PingAnswer, ReadAnswer, Standing,
+    Effect, Incarnation, Input, LeaseRecord, Mode, Notice, Observation, PingAnswer, ReadAnswer,
+    Standing,
 };
 use crate::number::{Epoch, Sequence};
 
@@ -19,26 +19,6 @@ const PROCESSES: usize = 4;
 /// Faults come until here; then the world is kind.
 const FAULTS_UNTIL: u64 = 30_000 * MS;
 const END: u64 = 45_000 * MS;
-
-/// A source of choices that a seed repeats.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.roll() % limit.max(1)
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-}
 
 #[derive(Debug)]
 enum Happening {
@@ -55,42 +35,6 @@ enum Happening {
     Connect(usize, u64),
     Wish(usize, Input),
     Fault,
-}
-
-struct Process {
-    contest: Contest,
-    incarnation: Incarnation,
-    /// Counts lives and connections: what belongs to an older one is not delivered.
-    connection: u64,
-    connected: bool,
-    paused_until: u64,
-    /// What came while it was paused, with the connection it belongs to.
-    mail: VecDeque<(u64, Input)>,
-    /// Local time is `offset + t + t * ppm / 1e6`.
-    offset: u64,
-    ppm: i64,
-    trust: Option<(Epoch, Moment)>,
-    ended: bool,
-}
-
-impl Process {
-    fn local(&self, real: u64) -> Moment {
-        let drift = i128::from(real) * i128::from(self.ppm) / 1_000_000;
-        let local = i128::from(self.offset) + i128::from(real) + drift;
-        Moment::from_nanos(u64::try_from(local).unwrap())
-    }
-
-    /// The real time at which the local clock shows `local`, or a little after.
-    fn real(&self, local: Moment) -> u64 {
-        let since = i128::from(local.as_nanos()) - i128::from(self.offset);
-        let real = since * 1_000_000 / (1_000_000 + i128::from(self.ppm)) + 2;
-        u64::try_from(real.clamp(0, i128::from(END))).unwrap()
-    }
-
-    fn holds_at(&self, real: u64) -> bool {
-        self.trust
-            .is_some_and(|(_, until)| self.local(real) < until)
-    }
 }
 
 struct World {
@@ -112,7 +56,7 @@ impl World {
     fn new(mode: Mode, seed: u64) -> Self {
         let mut world = Self {
             mode,
-            dice: Dice(seed | 1),
+            dice: Dice::new(seed),
             now: 0,
             queue: BTreeMap::new(),
             order: 0,
@@ -138,22 +82,9 @@ impl World {
         self.lives += 1;
         let name = format!("p{}", self.lives);
         let offset = self.dice.below(1_000_000) * MS;
-        let mut me = identity(&name);
-        let incarnation = me.incarnation.clone();
-        me.started.0 = Moment::from_nanos(offset);
-        Process {
-            contest: Contest::new(rules(self.mode), me).unwrap(),
-            incarnation,
-            connection: connection + 1,
-            connected: false,
-            paused_until: 0,
-            mail: VecDeque::new(),
-            offset,
-            // Two clocks differ by at most 4 in 1000.
-            ppm: i64::try_from(self.dice.below(4_000)).unwrap() - 2_000,
-            trust: None,
-            ended: true,
-        }
+        // Two clocks differ by at most 4 in 1000.
+        let ppm = i64::try_from(self.dice.below(4_000)).unwrap() - 2_000;
+        Process::new(self.mode, &name, Clock { offset, ppm }, connection + 1)
     }
 
     fn after(&mut self, delay: u64, happening: Happening) {
@@ -368,7 +299,7 @@ impl World {
         let effects = process.contest.handle(local, input);
         assert!(process.contest.wake_at() > local, "it wakes without end");
         let wake = process
-            .real(process.contest.wake_at())
+            .real(process.contest.wake_at(), END)
             .saturating_sub(self.now);
         for effect in effects {
             self.perform(place, effect);
