@@ -11,9 +11,7 @@ use protocol::outcome::{Outcome, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
-use worker_sdk::{
-    CancelReason, Job, JobContext, JobError, Worker, WorkerBuilder, WorkerOptions,
-};
+use worker_sdk::{CancelReason, Job, JobContext, JobError, Worker, WorkerBuilder, WorkerOptions};
 
 use crate::support::leader::{Leader, Work, name};
 use crate::support::server::{PATIENCE, Server};
@@ -58,7 +56,11 @@ async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn a_job_is_recorded_and_then_acked() {
     let (server, mut leader) = system(&["q"]).await;
-    let running = worker(&server, "w").handle("q", double).start().await.expect("a worker");
+    let running = worker(&server, "w")
+        .handle("q", double)
+        .start()
+        .await
+        .expect("a worker");
     let work = Work {
         headers: &[("Jobs-Kind", "double")],
         payload: "21",

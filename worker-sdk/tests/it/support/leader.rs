@@ -37,7 +37,8 @@ impl Leader {
             .provision(&Settings::default(), Mode::Create, Ledger::MayBeNew)
             .await
             .expect("streams");
-        let subscribe = async |subject: &'static str| client.subscribe(subject).await.expect(subject);
+        let subscribe =
+            async |subject: &'static str| client.subscribe(subject).await.expect(subject);
         let leader = Self {
             broker,
             outcomes: subscribe("jobs.outcome.>").await,
@@ -145,7 +146,12 @@ impl Leader {
 
     /// Takes the next message of a queue itself, as another worker would.
     pub async fn take(&self, queue: &str) -> async_nats::jetstream::Message {
-        let stream = self.broker.jetstream().get_stream("WORK").await.expect("it");
+        let stream = self
+            .broker
+            .jetstream()
+            .get_stream("WORK")
+            .await
+            .expect("it");
         let consumer: async_nats::jetstream::consumer::PullConsumer =
             stream.get_consumer(queue).await.expect("its consumer");
         let mut batch = consumer
