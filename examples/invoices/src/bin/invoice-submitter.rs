@@ -53,7 +53,12 @@ struct Arguments {
     #[arg(long, value_name = "COUNT", default_value = "8", requires = "generate")]
     markets: usize,
     /// Another seed makes others; the same one makes the same ones again.
-    #[arg(long, value_name = "NUMBER", default_value = "1", requires = "generate")]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "1",
+        requires = "generate"
+    )]
     seed: u64,
     /// How many of a hundred made-up ones have one amount off.
     #[arg(
@@ -233,10 +238,7 @@ impl Summary {
     fn print(&self) {
         println!("accepted            {}", self.accepted);
         println!("accepted before     {}", self.duplicates);
-        list(
-            "other content under an id accepted before",
-            &self.conflicts,
-        );
+        list("other content under an id accepted before", &self.conflicts);
         list("not accepted", &self.refused);
         list(
             "without a market, since they cannot be read; they will be dead letters that say why",
