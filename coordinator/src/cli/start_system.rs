@@ -14,7 +14,9 @@ use super::{Global, signals};
 
 /// The example worker, started if it lies beside this program.
 const EXAMPLE_WORKER: &str = "invoice-worker";
-/// How many of it.
+/// The example submitter, named if it lies beside this program.
+const EXAMPLE_SUBMITTER: &str = "invoice-submitter";
+/// How many workers.
 const EXAMPLE_WORKERS: usize = 4;
 
 #[derive(Debug, clap::Args)]
@@ -181,6 +183,16 @@ fn welcome(system: &System) -> String {
         .map(|process| format!("{} {}", process.name(), process.pid()))
         .collect();
     let folder = system.folder().display();
+    let many = std::env::current_exe()
+        .map(|this| this.with_file_name(EXAMPLE_SUBMITTER))
+        .ok()
+        .filter(|path| path.is_file() && !system.workers().is_empty())
+        .map_or_else(String::new, |path| {
+            let path = path.display();
+            format!(
+                "\nthousands of invoices, which the workers check, one market at a time:\n  {path} -s {address} --generate 2000\n"
+            )
+        });
     let namespace = system.broker().subjects().namespace();
     format!(
         "NATS {version} listens on {address}. This is for trying things out, not for production.
@@ -192,7 +204,7 @@ Submit a job with the nats command line; the same line again is refused:
 with this program:
   {program} -s {address} --namespace {namespace} submit default first-2 '{{\"hello\":\"world\"}}'
   {program} -s {address} --namespace {namespace} status
-or in Rust:
+{many}or in Rust:
   let client = worker_sdk::Client::connect(\"{address}\", Default::default(), \"{namespace}\".parse()?).await?;
   client.submit(\"invoices\", \"INV-1001\", &job).await?;
 
