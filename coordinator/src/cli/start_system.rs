@@ -183,6 +183,7 @@ fn welcome(system: &System) -> String {
         .map(|process| format!("{} {}", process.name(), process.pid()))
         .collect();
     let folder = system.folder().display();
+    let namespace = system.broker().subjects().namespace();
     let many = std::env::current_exe()
         .map(|this| this.with_file_name(EXAMPLE_SUBMITTER))
         .ok()
@@ -190,10 +191,9 @@ fn welcome(system: &System) -> String {
         .map_or_else(String::new, |path| {
             let path = path.display();
             format!(
-                "\nthousands of invoices, which the workers check, one market at a time:\n  {path} -s {address} --generate 2000\n"
+                "\nThousands of invoices, which the workers check, one market at a time:\n  {path} -s {address} --namespace {namespace} --generate 2000\n"
             )
         });
-    let namespace = system.broker().subjects().namespace();
     format!(
         "NATS {version} listens on {address}. This is for trying things out, not for production.
 processes  {}
@@ -204,10 +204,10 @@ Submit a job with the nats command line; the same line again is refused:
 with this program:
   {program} -s {address} --namespace {namespace} submit default first-2 '{{\"hello\":\"world\"}}'
   {program} -s {address} --namespace {namespace} status
-{many}or in Rust:
+or in Rust:
   let client = worker_sdk::Client::connect(\"{address}\", Default::default(), \"{namespace}\".parse()?).await?;
   client.submit(\"invoices\", \"INV-1001\", &job).await?;
-
+{many}
 Ctrl-C stops everything.",
         processes.join(", ")
     )
