@@ -23,8 +23,6 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// A worker that was not heard of for this long is forgotten; only a leader pings, and a follower
 /// must not gather the workers of a year.
 const FORGET_UNHEARD_AFTER: Duration = Duration::from_secs(600);
-/// How often a missing worker that holds something is looked at.
-const LOOK_MISSING: Duration = Duration::from_millis(25);
 
 /// What a ping showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +61,8 @@ pub struct Workers {
     changes: u64,
     /// Before this time no ping and no rescue is due; `None`: never.
     look_at: Option<Timestamp>,
+    /// When the next rescue is due, as far as was seen.
+    rescue_at: Option<Timestamp>,
 }
 
 /// What the workers that are here can do for a queue.
@@ -210,7 +210,7 @@ impl Workers {
         let Some(worker) = self.here.get(id) else {
             return;
         };
-        let rescue = worker.missing_since.map(|_| now.after(LOOK_MISSING));
+        let rescue = worker.missing_since.map(|_| now);
         let times = [rescue, worker.ping_due(self.pace()), self.look_at];
         self.look_at = times.into_iter().flatten().min();
     }
@@ -384,6 +384,7 @@ impl Workers {
         delay: impl Fn(Accepted, Attempt) -> Option<Duration>,
     ) -> Vec<Rescue> {
         let mut rescues = Vec::new();
+        self.rescue_at = None;
         for (id, worker) in &mut self.here {
             let Some(since) = worker.missing_since else {
                 continue;
@@ -392,8 +393,12 @@ impl Workers {
                 let Some(holder) = self.holders.get_mut(accepted) else {
                     continue;
                 };
-                let ripe = delay(*accepted, holder.attempt).is_some_and(|d| now.since(since) >= d);
-                if holder.handed_on || !ripe {
+                let wait = delay(*accepted, holder.attempt).filter(|_| !holder.handed_on);
+                let Some(ripe) = wait.map(|wait| since.after(wait)) else {
+                    continue;
+                };
+                if now < ripe {
+                    self.rescue_at = Some(self.rescue_at.map_or(ripe, |at| at.min(ripe)));
                     continue;
                 }
                 holder.handed_on = true;
@@ -411,21 +416,13 @@ impl Workers {
     }
 
     /// Finds when to look again, after the pings and rescues of now.
-    pub fn looked(&mut self, now: Timestamp) {
+    pub fn looked(&mut self) {
         let pace = self.pace();
-        let holders = &self.holders;
-        let waits = |worker: &Worker| {
-            worker.missing_since.is_some()
-                && worker
-                    .holds
-                    .iter()
-                    .any(|held| holders.get(held).is_some_and(|holder| !holder.handed_on))
-        };
-        let next = |worker: &Worker| {
-            let rescue = waits(worker).then(|| now.after(LOOK_MISSING));
-            [rescue, worker.ping_due(pace)].into_iter().flatten().min()
-        };
-        self.look_at = self.here.values().filter_map(next).min();
+        let pings = self
+            .here
+            .values()
+            .filter_map(|worker| worker.ping_due(pace));
+        self.look_at = pings.chain(self.rescue_at).min();
     }
 
     /// When a ping or a rescue may be due next.

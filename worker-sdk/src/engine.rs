@@ -33,6 +33,7 @@ use crate::outbox::Outbox;
 use queues::Queue;
 use stop::Stopping;
 
+pub(crate) use stop::Drained;
 pub use stop::Stopped;
 
 /// How often the clock is looked at.

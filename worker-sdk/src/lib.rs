@@ -1,4 +1,124 @@
 //! Submit jobs and write workers for them.
+//!
+//! A job is accepted once, is never lost once accepted, and is recorded as done once, whatever is
+//! killed on the way. What runs it may run more than once: recording is exactly once, running is at
+//! least once. This crate is both ends: the [`Client`] that submits and asks, and the [`Worker`]
+//! that runs handlers.
+//!
+//! # A job, its handler, a worker
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use serde::{Deserialize, Serialize};
+//! use worker_sdk::{Client, Job, JobContext, JobError, Worker, WorkerOptions};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct CheckInvoice {
+//!     number: String,
+//!     market: String,
+//! }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Verdict {
+//!     sums_fit: bool,
+//! }
+//!
+//! impl Job for CheckInvoice {
+//!     const KIND: &'static str = "invoice.check";
+//!     type Output = Verdict;
+//!
+//!     // No two invoices of one market run at the same time.
+//!     fn key(&self) -> Option<String> {
+//!         Some(self.market.clone())
+//!     }
+//! }
+//!
+//! async fn check(invoice: CheckInvoice, job: JobContext) -> Result<Verdict, JobError> {
+//!     // Any error may be returned with `?`: another attempt follows, as the queue is configured.
+//!     let text = std::fs::read_to_string(&invoice.number)?;
+//!     if text.is_empty() {
+//!         // No attempt can succeed: a dead letter with this code.
+//!         return Err(JobError::permanent("empty", "the invoice is empty"));
+//!     }
+//!     // Hand the token to outside systems: they can refuse an older run of the same job.
+//!     println!("{} runs as {}", job.id(), job.token());
+//!     Ok(Verdict { sums_fit: true })
+//! }
+//!
+//! # async fn shutdown_signal() {}
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let options = WorkerOptions::new("nats://127.0.0.1:4222", "checker").slots(64);
+//!     let worker = Worker::builder(options)
+//!         .handle("invoices", check)
+//!         .start()
+//!         .await?;
+//!     worker.run_until(shutdown_signal(), Duration::from_secs(30)).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Submitting
+//!
+//! ```no_run
+//! # use serde::{Deserialize, Serialize};
+//! # use worker_sdk::{Client, Job};
+//! # #[derive(Serialize, Deserialize)]
+//! # struct CheckInvoice { number: String }
+//! # impl Job for CheckInvoice { const KIND: &'static str = "invoice.check"; type Output = (); }
+//! use worker_sdk::Submitted;
+//!
+//! # async fn submit(job: CheckInvoice) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::connect("nats://127.0.0.1:4222", Default::default(), "jobs".parse()?).await?;
+//! match client.submit("invoices", "INV-1001", &job).await {
+//!     Ok(Submitted::Accepted { accepted }) => println!("accepted as {accepted}"),
+//!     Ok(Submitted::Duplicate { .. }) => println!("the same job was accepted before"),
+//!     Ok(Submitted::Conflict { differs, .. }) => println!("another job has this id: {differs}"),
+//!     Err(error) if error.is_retryable() => println!("call it again with the same id: {error}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! let outcome = client.wait("invoices", "INV-1001", std::time::Duration::from_secs(60)).await?;
+//! println!("{:?}: {}", outcome.status, outcome.result);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The id makes it once: the same id in the same queue is accepted once for as long as the ledger
+//! keeps the job. So a submission that failed in any retryable way is simply repeated.
+//! [`Client::submit_many`] sends many at once; [`Client::front_door`] goes through a coordinator,
+//! for submitters that may not write into the ledger.
+//!
+//! # What a handler must know
+//!
+//! * It may run twice: after a crash, or when the broker was out of reach for longer than the work
+//!   lease. Of two runs of an attempt the first recorded outcome counts. Make outside effects
+//!   repeatable, or guard them with [`JobContext::token`].
+//! * It is asked to stop by [`JobContext::cancelled`]: by the job's time-out, by somebody who
+//!   cancels the job, by a stop of the worker, or because the job may be another worker's now.
+//!   After a grace it is aborted at its next `.await`.
+//! * It may block: leases are kept, and outcomes written, on a thread of the worker's own. But a
+//!   blocked handler can neither be asked to stop nor be aborted; use
+//!   `tokio::task::spawn_blocking` for long computations.
+//! * A panic is a failed attempt with code `panic`, not the end of the worker.
+//!
+//! # What ends an attempt
+//!
+//! | the handler | recorded as | then |
+//! |---|---|---|
+//! | returns `Ok` | completed, with the result | the job is done |
+//! | returns an error by `?`, or [`JobError::retry`] | failed | another attempt, until they are used up |
+//! | returns [`JobError::permanent`] | failed, permanent | a dead letter |
+//! | returns [`JobError::cancelled`] | cancelled | the job is over |
+//! | panics | failed, code `panic` | another attempt |
+//! | runs longer than the job's time-out | failed, code `timeout` | another attempt |
+//! | gets a payload that is none of its kind | failed, permanent, code `bad-payload` | a dead letter |
+//! | is stopped with its worker | nothing | the same attempt runs elsewhere |
+//! | kills its process five times | failed, code `handed-out-too-often` | another attempt |
+//!
+//! # Tests
+//!
+//! [`testing`] runs a handler without a broker.
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
 mod client;
@@ -14,6 +134,7 @@ mod options;
 mod outbox;
 mod pull;
 mod running;
+pub mod testing;
 mod worker;
 
 pub use async_nats;

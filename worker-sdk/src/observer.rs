@@ -29,7 +29,9 @@ pub enum JobEnd {
     Failed,
     /// It said that the job is cancelled.
     Cancelled,
-    /// It panicked, or was aborted after its cancellation.
+    /// It panicked.
+    Panicked,
+    /// It was aborted after its cancellation, or its runtime went away.
     Aborted,
 }
 

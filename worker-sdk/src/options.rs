@@ -67,8 +67,8 @@ impl WorkerOptions {
         }
     }
 
-    /// Credentials, TLS and so on. The worker sets the event callback, the capacities, the ping
-    /// interval and, where none is set, the name.
+    /// Credentials, TLS and so on. The worker sets the name, the event callback, the capacities and
+    /// the ping interval itself.
     #[must_use]
     pub fn connect(mut self, connect: ConnectOptions) -> Self {
         self.connect = connect;

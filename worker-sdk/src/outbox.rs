@@ -30,8 +30,8 @@ impl Outbox {
         &self.client
     }
 
-    /// While muted it takes echoes only: the broker is lost, and what is sent now would pile up in
-    /// the client and reach the broker when nobody means it any more.
+    /// While muted it takes echoes, outcomes and acks only: the broker is lost, and the rest would
+    /// reach it when nobody means it any more. An outcome and its ack are as right later as now.
     pub(crate) const fn mute(&mut self) {
         self.muted = true;
     }
@@ -74,22 +74,17 @@ impl Outbox {
         });
     }
 
-    /// A message to oneself, sent even when muted.
-    pub(crate) fn echo(&mut self, subject: String, reply: String) {
+    /// An echo, an outcome, or the ack of a recorded one: sent even when muted.
+    pub(crate) fn insist(
+        &mut self,
+        subject: impl Into<Subject>,
+        reply: Option<String>,
+        payload: Bytes,
+    ) {
         self.messages.push(OutboundMessage {
             subject: subject.into(),
-            reply: Some(reply.into()),
-            payload: Bytes::new(),
-            headers: None,
-        });
-    }
-
-    /// The second hop of an echo, sent even when muted.
-    pub(crate) fn return_echo(&mut self, reply: Subject) {
-        self.messages.push(OutboundMessage {
-            subject: reply,
-            reply: None,
-            payload: Bytes::new(),
+            reply: reply.map(Subject::from),
+            payload,
             headers: None,
         });
     }

@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_refusal_pauses_longer_each_time_until_the_broker_is_heard() {
         let mut pulls = Pulls::new(1, at(0));
-        let mut pause = |pulls: &mut Pulls, now| {
+        let pause = |pulls: &mut Pulls, now| {
             let request = pulls.next(0, at(now)).expect("a request is due");
             pulls.refused(request.token, at(now)).as_millis()
         };

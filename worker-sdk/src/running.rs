@@ -28,6 +28,9 @@ struct Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
+        if self.end == JobEnd::Aborted && std::thread::panicking() {
+            self.end = JobEnd::Panicked;
+        }
         log("job ended", self.context.info());
         if let Some(observer) = &self.observer {
             observer.finished(self.context.info(), self.end);

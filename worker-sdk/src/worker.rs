@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock;
-use crate::engine::{Engine, Inboxes, LOOK_EVERY, Setup, Stopped};
+use crate::engine::{Drained, Engine, Inboxes, LOOK_EVERY, Setup, Stopped};
 use crate::options::{StartError, WorkerBuilder, WorkerOptions};
 
 /// Most messages that are handled before the loop looks at what else happened.
@@ -181,7 +181,12 @@ async fn run(
             }
         }
         engine.settle(clock::now());
-        if engine.is_idle(clock::now()) && sources.pulls.is_done() {
+        let drained = if sources.pulls.is_done() {
+            Drained::Yes
+        } else {
+            Drained::NotYet
+        };
+        if engine.is_over(drained, clock::now()) {
             return leave(&mut engine).await;
         }
     }

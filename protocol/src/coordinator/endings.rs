@@ -90,7 +90,7 @@ impl Coordinator {
             millis.map(Duration::from_millis)
         };
         effects.rescues = self.workers.rescues(now, delay);
-        self.workers.looked(now);
+        self.workers.looked();
     }
 }
 

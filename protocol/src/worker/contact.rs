@@ -74,7 +74,9 @@ impl Contact {
     }
 
     /// When the last echo that came back was sent. What arrives after it on the same subscription
-    /// was handed out later than that: the earliest that a lease can count from.
+    /// was handed out later than that: the earliest that a lease can count from. (Between servers
+    /// of a cluster a message may have travelled for a moment before; the lease's margin is for
+    /// that, too.)
     #[must_use]
     pub const fn handed_out_after(&self) -> Moment {
         self.sent_before

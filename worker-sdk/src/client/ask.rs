@@ -84,7 +84,7 @@ impl Client {
             Err(ClientError::Unanswered)
         })
         .await;
-        seen.unwrap_or_else(|_elapsed| last)
+        seen.unwrap_or(last)
     }
 
     /// Asks to cancel a job. One that waits ends; one that runs is told, and its own outcome

@@ -15,6 +15,15 @@ const REQUEST_TIMEOUT: u16 = 408;
 const NO_MESSAGES: u16 = 404;
 const CONFLICT: u16 = 409;
 
+/// A delivery that becomes a run.
+struct Taking {
+    /// The place of its queue.
+    at: usize,
+    work: Work,
+    delivery: Delivery,
+    handler: Option<Handler>,
+}
+
 impl Engine {
     /// A message on the pull inbox.
     pub(crate) fn pulled(&mut self, message: Message, now: Moment) {
@@ -111,7 +120,15 @@ impl Engine {
         let attempt = (work.name.accepted, work.name.attempt);
         match self.attempts.get(&attempt).copied() {
             Some(id) => self.delivered_again(id, work, &delivery, now),
-            None => self.take(at, work, delivery, handler, now),
+            None => self.take(
+                Taking {
+                    at,
+                    work,
+                    delivery,
+                    handler,
+                },
+                now,
+            ),
         }
     }
 
@@ -139,14 +156,13 @@ impl Engine {
         }
     }
 
-    fn take(
-        &mut self,
-        at: usize,
-        work: Work,
-        delivery: Delivery,
-        handler: Option<Handler>,
-        now: Moment,
-    ) {
+    fn take(&mut self, taking: Taking, now: Moment) {
+        let Taking {
+            at,
+            work,
+            delivery,
+            handler,
+        } = taking;
         self.last_run += 1;
         let id = self.last_run;
         self.took.push(taken(&work));

@@ -1,6 +1,7 @@
 //! What arrives beside deliveries: answers to writes, core messages, lookups, echoes.
 
 use async_nats::{Message, StatusCode};
+use bytes::Bytes;
 use protocol::answer::Answer;
 use protocol::leadership::Moment;
 use protocol::message::WorkerTold;
@@ -49,7 +50,7 @@ impl Engine {
             }
         } else if subject == self.subjects.worker_echo(worker) {
             if let Some(reply) = message.reply {
-                self.outbox.return_echo(reply);
+                self.outbox.insist(reply, None, Bytes::new());
             }
         } else if subject == self.subjects.worker_roll_call() {
             self.say_here();
@@ -100,7 +101,7 @@ impl Engine {
         };
         let reply = format!("{inbox}.e.{}", now.as_nanos());
         let subject = self.subjects.worker_echo(&self.setup.worker);
-        self.outbox.echo(subject, reply);
+        self.outbox.insist(subject, Some(reply), Bytes::new());
     }
 
     pub(super) fn echoed(&mut self, sent: Moment, now: Moment) {

@@ -49,7 +49,7 @@ impl Engine {
                 let body = Bytes::copy_from_slice(body);
                 let subject = self.subjects.outcome(&entry.work.name);
                 let reply = self.answer_to('w', id, ask);
-                self.outbox.ask(subject, reply, body);
+                self.outbox.insist(subject, Some(reply), body);
             }
             Effect::Progress(ask) => {
                 let ack = entry.work.ack.clone();
@@ -58,7 +58,7 @@ impl Engine {
             }
             Effect::Start => self.start(id, now),
             Effect::Cancel(reason) => {
-                tracing::info!(
+                tracing::debug!(
                     job_id = %entry.work.id, queue = %entry.work.queue,
                     attempt = entry.work.name.attempt.get(), reason = reason.as_str(),
                     "handler asked to stop"
@@ -70,9 +70,10 @@ impl Engine {
                     abort.abort();
                 }
             }
-            Effect::Ack => self
-                .outbox
-                .tell(entry.work.ack.clone(), Bytes::from_static(b"+ACK")),
+            Effect::Ack => {
+                let ack = entry.work.ack.clone();
+                self.outbox.insist(ack, None, Bytes::from_static(b"+ACK"));
+            }
             Effect::Nak(delay) => {
                 self.outbox.tell(entry.work.ack.clone(), nak(delay));
                 self.stopped.released += 1;

@@ -11,13 +11,25 @@ use super::Engine;
 /// How long after the last abort outcomes may still be on their way.
 const OUTCOMES_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long deliveries that were on their way are waited for.
+const DRAINED_WITHIN: Duration = Duration::from_secs(2);
+
 /// A stop under way.
 pub(super) struct Stopping {
     /// Until when handlers may finish by themselves.
     cancel_at: Moment,
     /// When it ends whatever is left.
     end_at: Moment,
+    /// Until when deliveries that were on their way are waited for.
+    drained_by: Moment,
     cancelled: bool,
+}
+
+/// Whether the pull inbox is closed and empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drained {
+    Yes,
+    NotYet,
 }
 
 /// What became of the runs that a worker had when it was stopped.
@@ -46,6 +58,7 @@ impl Engine {
                 self.stopping = Some(Stopping {
                     cancel_at,
                     end_at,
+                    drained_by: now.after(DRAINED_WITHIN),
                     cancelled: false,
                 });
                 self.say_here();
@@ -69,11 +82,14 @@ impl Engine {
         self.stopping.is_some()
     }
 
-    /// Whether a stop has come to its end, as far as runs go.
-    pub(crate) fn is_idle(&self, now: Moment) -> bool {
-        self.stopping
-            .as_ref()
-            .is_some_and(|stopping| self.runs.is_empty() || now >= stopping.end_at)
+    /// Whether a stop has come to its end. A connection that is away never says that
+    /// the pull inbox is drained.
+    pub(crate) fn is_over(&self, drained: Drained, now: Moment) -> bool {
+        self.stopping.as_ref().is_some_and(|stopping| {
+            let idle =
+                self.runs.is_empty() && (drained == Drained::Yes || now >= stopping.drained_by);
+            idle || now >= stopping.end_at
+        })
     }
 
     /// The last words.

@@ -1,4 +1,10 @@
 //! Workers and clients against a real nats-server; the test plays the leader.
 
+mod asking;
+mod client;
+mod outage;
+mod redelivery;
+mod running;
+mod stopping;
 mod support;
-mod worker;
+mod talking;

@@ -15,8 +15,8 @@ use protocol::subject::{AttemptName, JobName};
 
 use super::server::PATIENCE;
 
-pub struct Leader {
-    pub broker: Broker,
+pub(crate) struct Leader {
+    pub(crate) broker: Broker,
     outcomes: Subscriber,
     acks: Subscriber,
     says: Subscriber,
@@ -24,13 +24,13 @@ pub struct Leader {
 
 /// An ack as it passed by: the stream's sequence and what was said.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ack {
-    pub sequence: u64,
-    pub said: String,
+pub(crate) struct Ack {
+    pub(crate) sequence: u64,
+    pub(crate) said: String,
 }
 
 impl Leader {
-    pub async fn start(url: &str) -> Self {
+    pub(crate) async fn start(url: &str) -> Self {
         let client = async_nats::connect(url).await.expect("connect");
         let broker = Broker::new(client.clone(), Names::default());
         broker
@@ -45,15 +45,16 @@ impl Leader {
             acks: subscribe("$JS.ACK.WORK.>").await,
             says: subscribe("jobs.worker.says.*").await,
         };
-        client.flush().await.expect("subscriptions stand");
+        // An answer on the same connection: the server knows the subscriptions.
+        leader.broker.state("WORK").await.expect("a state");
         leader
     }
 
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         self.broker.client()
     }
 
-    pub async fn queue(&self, queue: &str, lease: Duration) {
+    pub(crate) async fn queue(&self, queue: &str, lease: Duration) {
         let config = QueueConfig {
             work_lease_ms: u64::try_from(lease.as_millis()).expect("a short lease"),
             ..QueueConfig::default()
@@ -65,7 +66,7 @@ impl Leader {
     }
 
     /// Writes attempt 1 of a job; the sequence in `WORK`.
-    pub async fn dispatch(&self, queue: &str, id: &str, work: Work<'_>) -> u64 {
+    pub(crate) async fn dispatch(&self, queue: &str, id: &str, work: Work<'_>) -> u64 {
         let name = name(queue, id, work.accepted, work.attempt);
         let mut headers = HeaderMap::new();
         for (name, value) in work.headers {
@@ -79,7 +80,7 @@ impl Leader {
         }
     }
 
-    pub async fn record(&self, name: &AttemptName, outcome: &Outcome) {
+    pub(crate) async fn record(&self, name: &AttemptName, outcome: &Outcome) {
         let subject = self.broker.subjects().outcome(name);
         let body = outcome.to_body().into();
         let answer = self.broker.write(subject, HeaderMap::new(), body).await;
@@ -87,20 +88,20 @@ impl Leader {
     }
 
     /// The next outcome that a worker sends, whatever becomes of it.
-    pub async fn outcome_sent(&mut self) -> (String, Outcome) {
+    pub(crate) async fn outcome_sent(&mut self) -> (String, Outcome) {
         let message = next(&mut self.outcomes, "an outcome").await;
         let outcome = Outcome::parse(&message.payload).expect("an outcome");
         (message.subject.to_string(), outcome)
     }
 
     /// The next ack, nak or progress that a worker sends.
-    pub async fn ack(&mut self) -> Ack {
+    pub(crate) async fn ack(&mut self) -> Ack {
         let message = next(&mut self.acks, "an ack").await;
         read_ack(&message)
     }
 
     /// The next one that is no progress.
-    pub async fn final_ack(&mut self) -> Ack {
+    pub(crate) async fn final_ack(&mut self) -> Ack {
         loop {
             let ack = self.ack().await;
             if ack.said != "+WPI" {
@@ -110,7 +111,7 @@ impl Leader {
     }
 
     /// What was said by `acks` until now.
-    pub async fn acks_so_far(&mut self) -> Vec<Ack> {
+    pub(crate) async fn acks_so_far(&mut self) -> Vec<Ack> {
         self.client().flush().await.expect("flush");
         let mut all = Vec::new();
         while let Ok(Some(message)) =
@@ -121,12 +122,12 @@ impl Leader {
         all
     }
 
-    pub async fn says(&mut self) -> WorkerSays {
+    pub(crate) async fn says(&mut self) -> WorkerSays {
         let message = next(&mut self.says, "a word of a worker").await;
         serde_json::from_slice(&message.payload).expect("a worker's word")
     }
 
-    pub async fn tell(&self, worker: &protocol::id::WorkerId, told: &WorkerTold) {
+    pub(crate) async fn tell(&self, worker: &protocol::id::WorkerId, told: &WorkerTold) {
         let body = serde_json::to_vec(told).expect("JSON");
         let subject = self.broker.subjects().worker_told(worker);
         self.client()
@@ -135,17 +136,30 @@ impl Leader {
             .expect("publish");
     }
 
-    pub async fn stored_outcome(&self, name: &AttemptName) -> Option<Stored> {
+    pub(crate) async fn stored_outcome(&self, name: &AttemptName) -> Option<Stored> {
         let subject = self.broker.subjects().outcome(name);
         self.broker.last("JOBS", &subject).await.expect("a read")
     }
 
-    pub async fn work_left(&self) -> u64 {
+    /// Waits until the work queue holds `count` messages; an ack works a moment after it was seen.
+    pub(crate) async fn work_left(&self, count: u64) {
+        let mut left = self.messages().await;
+        for _ in 0..500 {
+            if left == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            left = self.messages().await;
+        }
+        panic!("{left} messages stay in the work queue, expected {count}");
+    }
+
+    async fn messages(&self) -> u64 {
         self.broker.state("WORK").await.expect("a state").messages
     }
 
     /// Takes the next message of a queue itself, as another worker would.
-    pub async fn take(&self, queue: &str) -> async_nats::jetstream::Message {
+    pub(crate) async fn take(&self, queue: &str) -> async_nats::jetstream::Message {
         let stream = self
             .broker
             .jetstream()
@@ -168,11 +182,11 @@ impl Leader {
 
 /// What is dispatched.
 #[derive(Clone, Copy)]
-pub struct Work<'a> {
-    pub accepted: u64,
-    pub attempt: u64,
-    pub headers: &'a [(&'static str, &'a str)],
-    pub payload: &'a str,
+pub(crate) struct Work<'a> {
+    pub(crate) accepted: u64,
+    pub(crate) attempt: u64,
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    pub(crate) payload: &'a str,
 }
 
 impl Default for Work<'_> {
@@ -186,7 +200,7 @@ impl Default for Work<'_> {
     }
 }
 
-pub fn name(queue: &str, id: &str, accepted: u64, attempt: u64) -> AttemptName {
+pub(crate) fn name(queue: &str, id: &str, accepted: u64, attempt: u64) -> AttemptName {
     AttemptName {
         job: JobName::Named {
             queue: queue.parse().expect("a queue"),

@@ -1,4 +1,5 @@
-//! A real server, and a leader made of the test.
+//! A real server, a leader made of the test, and workers.
 
-pub mod leader;
-pub mod server;
+pub(crate) mod leader;
+pub(crate) mod server;
+pub(crate) mod workers;
