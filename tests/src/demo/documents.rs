@@ -11,8 +11,6 @@ use super::arguments::Arguments;
 
 /// Fewest jobs of a demo: with less, a share of 20 % to 80 % of the jobs is hardly a moment.
 const JOBS_MIN: usize = 10;
-/// From here on the generator's numbers are those of other documents under the same ids.
-const OTHERS_FROM: u64 = 1 << 40;
 
 /// One document, to be submitted under its own id.
 #[derive(Debug, Clone)]
@@ -56,18 +54,21 @@ fn made_up(arguments: &Arguments) -> Result<Documents> {
         lines_max: LINES_MAX,
         wrong_percent: u64::from(arguments.wrong_percent),
     })?;
-    let all = (0..arguments.count)
+    let mut all: Vec<Document> = (0..arguments.count)
         .map(|number| {
             let made = generator.document(number);
             Document {
                 id: made.id,
                 market: Some(made.market.to_string()),
                 xml: made.xml.into(),
-                other: generator.document(OTHERS_FROM + number).xml.into(),
+                other: Bytes::new(),
                 expected: Some(made.expected),
             }
         })
         .collect();
+    for at in 0..all.len() {
+        all[at].other = all[(at + 1) % all.len()].xml.clone();
+    }
     let note = format!(
         "{} made-up invoices in {} markets, seed {}, {} % with one amount off",
         arguments.count, arguments.markets, arguments.seed, arguments.wrong_percent

@@ -3,6 +3,7 @@
 
 use futures::StreamExt;
 use nats_config::Broker;
+use protocol::number::Epoch;
 use protocol::submission::header;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,8 @@ pub struct FirstWork {
     /// When the broker stored it, in milliseconds since 1970; where it was done before it could be
     /// looked up, when it was heard of, which is later.
     pub at_ms: u64,
+    /// When the broker stored its fence.
+    pub fence_ms: Option<u64>,
 }
 
 /// Listens until it is stopped.
@@ -83,6 +86,12 @@ async fn listen(
             Ok(Some(stored)) => stored.time.as_millis(),
             Ok(None) | Err(_) => heard_ms,
         };
-        first.push(FirstWork { epoch, at_ms });
+        let fence = broker.subjects().fence(Epoch::new(epoch), 1);
+        let fence = broker.last(broker.names().work(), &fence).await;
+        first.push(FirstWork {
+            epoch,
+            at_ms,
+            fence_ms: fence.ok().flatten().map(|stored| stored.time.as_millis()),
+        });
     }
 }

@@ -60,7 +60,7 @@ fn table(head: &[&str], text_columns: usize) -> Table {
 }
 
 fn verdicts(found: &Findings) -> String {
-    let mut table = table(&["document", "market", "verdict", ""], 4);
+    let mut table = table(&["document", "market", "verdict", "notes"], 4);
     for (id, job) in &found.jobs {
         let id = JobId::from_encoded(id).map_or_else(|_| id.clone(), |id| id.to_raw());
         let market = job.key.as_deref().unwrap_or("-").to_owned();

@@ -129,9 +129,9 @@ impl Live {
         let bar = all.add(ProgressBar::new(u64::try_from(jobs)?));
         bar.set_style(
             ProgressStyle::with_template(
-                "     done  {wide_bar:.green/black.bright} {pos} of {len}, {per_sec:.0}, {elapsed}",
+                "     done  {wide_bar:.green} {pos} of {len} in {elapsed}",
             )?
-            .progress_chars("━━━"),
+            .progress_chars("━╸ "),
         );
         let line = |label: &str| -> Result<ProgressBar> {
             let bar = all.add(ProgressBar::new_spinner());

@@ -84,7 +84,9 @@ pub async fn play(
     let submissions = steps.iter().map(|step| step.sends.len()).sum();
     let screen = Screen::new(documents.len(), submissions)?;
     let cast = Cast::start(arguments, pace, folder).await?;
-    screen.event(&cast.introduction());
+    for line in cast.introduction() {
+        screen.event(&line);
+    }
     let observer = Observer::start(cast.broker().clone()).await?;
     let (done, done_seen) = watch::channel(0);
     let (answered, answered_seen) = watch::channel(0);
@@ -281,7 +283,7 @@ impl Stage<'_> {
         self.screen.show(&Shown {
             submitted: *self.answered.borrow(),
             done: seen.finished.max(self.ended).min(self.jobs),
-            leader: seen.leader,
+            leader: seen.leader.filter(|(_, epoch)| self.kills.lives(*epoch)),
             running,
         });
     }

@@ -61,8 +61,15 @@ fn leader(evidence: &Evidence, runs: &[Run], found: &mut Findings, (kill, name):
     };
     let took = first.at_ms.saturating_sub(kill.at.unix_ms);
     let met = Met::at(found, runs, kill);
+    // With few jobs there may be nothing to hand out for a while: the fence says when it could.
+    let fenced = first.fence_ms.map_or_else(String::new, |at| {
+        format!(
+            "fenced after {} ms and ",
+            at.saturating_sub(kill.at.unix_ms)
+        )
+    });
     found.kills.push(format!(
-        "leader {name} (epoch {led}) at {}; {next} handed out its first work in epoch {} after {took} ms",
+        "leader {name} (epoch {led}) at {}; {next} {fenced}handed out its first work in epoch {} after {took} ms",
         met.words(),
         first.epoch
     ));

@@ -124,10 +124,12 @@ fn good() -> Evidence {
         FirstWork {
             epoch: 1,
             at_ms: ORIGIN_MS,
+            fence_ms: None,
         },
         FirstWork {
             epoch: 2,
             at_ms: ORIGIN_MS + 450,
+            fence_ms: Some(ORIGIN_MS + 435),
         },
     ];
     evidence.kills = vec![
@@ -179,6 +181,7 @@ fn a_good_history_has_shown_what_it_should() {
     );
     assert_eq!((summary.leader_kills, summary.worker_kills), (1, 1));
     assert!((summary.seconds - 1.095).abs() < 1e-9, "{summary:?}");
+    assert!(found.kills[0].contains("fenced after 25 ms"), "{found:?}");
     assert_eq!(found.dead_letters["BR-CO-15"], 1);
     assert_eq!(found.markets["FR"].runs, 6);
     assert_eq!(found.markets["FR"].at_once_max, 1);

@@ -65,8 +65,8 @@ impl Cast {
         Ok(Self { system, pace, logs })
     }
 
-    /// Who plays.
-    pub(super) fn introduction(&self) -> String {
+    /// Who plays, a line each.
+    pub(super) fn introduction(&self) -> [String; 2] {
         let Pace {
             slots,
             work_ms_min,
@@ -76,13 +76,16 @@ impl Cast {
             1 => "1 slot".to_owned(),
             many => format!("{many} slots"),
         };
-        format!(
-            "NATS {} at {}, {} coordinators, {} workers with {slots} each; a check is drawn out to {work_ms_min} to {work_ms_max} ms",
-            self.system.nats_server().version,
-            self.system.address(),
-            self.system.coordinators().len(),
-            self.system.workers().len()
-        )
+        [
+            format!(
+                "NATS {} at {}, {} coordinators, {} workers with {slots} each",
+                self.system.nats_server().version,
+                self.system.address(),
+                self.system.coordinators().len(),
+                self.system.workers().len()
+            ),
+            format!("each check is drawn out to last {work_ms_min} to {work_ms_max} ms"),
+        ]
     }
 
     pub(super) const fn broker(&self) -> &Broker {

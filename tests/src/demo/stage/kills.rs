@@ -94,6 +94,11 @@ impl Kills {
         self.all.push(Kill { victim, at });
     }
 
+    /// Whether the leader of this epoch was not killed.
+    pub(super) fn lives(&self, epoch: u64) -> bool {
+        self.leader_epoch.is_none_or(|killed| epoch > killed)
+    }
+
     /// Whether a process of this name was killed.
     pub(super) fn is_killed(&self, name: &str) -> bool {
         self.all.iter().any(|kill| match &kill.victim {
