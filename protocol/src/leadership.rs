@@ -21,6 +21,9 @@
 //! * the holder stops in good order: it stores a released record, and the next one takes over.
 //! * the record is no lease that we can read: nobody is elected by it and nobody crashes; it is
 //!   waited out like the longest lease that the bucket allows.
+//! * somebody deletes or overwrites the record: the epoch that stood there is known to those who saw
+//!   it. A program that keeps epochs elsewhere says so by [`Input::Floor`], and so never sees one
+//!   twice.
 
 mod candidacy;
 mod contest;

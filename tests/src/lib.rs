@@ -9,6 +9,7 @@
 pub mod bench;
 pub mod book;
 pub mod cluster;
+pub mod demo;
 pub mod hand;
 pub mod natscli;
 pub mod port;

@@ -27,6 +27,12 @@ pub(crate) enum Exit {
     Conflict = 4,
     /// Nobody to ask, or no answer in time: the same command may succeed later.
     Unreachable = 5,
+    /// The job ended without success: it is a dead letter, or its time had passed.
+    JobDead = 10,
+    /// The job was cancelled.
+    JobCancelled = 11,
+    /// The job has not ended.
+    StillRunning = 12,
     /// Bad configuration.
     Config = 78,
     /// Ended by Ctrl-C.
@@ -164,5 +170,33 @@ impl From<std::io::Error> for Failure {
             return Self::failed(String::new());
         }
         Self::failed(format!("write to stdout: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn the_page_lists_every_code() {
+        let page = include_str!("../../../docs/cli.md");
+        let listed: Vec<u8> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok())
+            .collect();
+        let codes = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::NotFound,
+            Exit::Conflict,
+            Exit::Unreachable,
+            Exit::JobDead,
+            Exit::JobCancelled,
+            Exit::StillRunning,
+            Exit::Config,
+            Exit::Interrupted,
+        ];
+        assert_eq!(listed, codes.map(|exit| exit as u8));
     }
 }

@@ -2,7 +2,9 @@
 
 mod connection;
 mod exit;
+mod jobs;
 mod log;
+mod outcome;
 mod output;
 mod queue;
 mod queue_fields;
@@ -11,6 +13,7 @@ mod session;
 mod signals;
 mod start_system;
 mod status;
+mod submit;
 mod usage;
 
 use std::ffi::OsString;
@@ -55,6 +58,11 @@ pub(crate) struct Global {
 enum Command {
     /// Run a coordinator until SIGTERM or Ctrl-C.
     Run(run::RunArguments),
+    /// Submit a job.
+    Submit(Box<submit::SubmitArguments>),
+    /// Look at jobs, follow and cancel them.
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Show who leads, the queues and what needs an operator; ends with 0 if there is a leader.
     Status,
     /// Make, change and list queues.
@@ -87,7 +95,11 @@ pub(crate) fn prepare(arguments: &Arguments) -> Result<(), Failure> {
             )))
         }
         Command::Run(_) => Ok(()),
-        Command::Status | Command::Queue(_) | Command::Dev(_) => log::quiet(),
+        Command::Submit(_)
+        | Command::Jobs(_)
+        | Command::Status
+        | Command::Queue(_)
+        | Command::Dev(_) => log::quiet(),
     }
 }
 
@@ -98,6 +110,10 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Run(arguments) => run::run(global, arguments).await,
         Command::Dev(arguments) => start_system::dev(global, arguments).await,
         Command::WithParent { .. } => Ok(Exit::Failed),
+        Command::Submit(arguments) => {
+            signals::at_once(Box::pin(submit::submit(global, *arguments))).await
+        }
+        Command::Jobs(command) => signals::at_once(Box::pin(jobs::jobs(global, command))).await,
         Command::Status => signals::at_once(Box::pin(status::status(global))).await,
         Command::Queue(command) => signals::at_once(Box::pin(queue::queue(global, command))).await,
     }

@@ -3,6 +3,7 @@
 
 mod connect;
 mod dev;
+mod jobs;
 mod program;
 mod queue;
 mod server;

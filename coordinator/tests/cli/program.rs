@@ -1,9 +1,13 @@
 //! Starts the program under test in an empty folder with no settings but those given.
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::Command;
+
+/// How long any command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a run of the program left.
 #[derive(Debug)]
@@ -14,6 +18,14 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("it ends by itself"),
+            out: String::from_utf8(output.stdout).expect("UTF-8"),
+            err: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
     /// Asserts the exit code, and that stderr says this.
     pub(crate) fn ended(self, code: i32, says: &str) -> Self {
         let right = self.code == code && self.err.contains(says);
@@ -64,7 +76,11 @@ impl Home {
 
     /// The program, to be started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
+        self.command_as(env!("CARGO_BIN_EXE_coordinator"), arguments)
+    }
+
+    fn command_as(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.dir.path())
@@ -77,11 +93,15 @@ impl Home {
     }
 
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().await.expect("it runs");
-        Ran {
-            code: output.status.code().expect("it ends by itself"),
-            out: String::from_utf8(output.stdout).expect("UTF-8"),
-            err: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
+        let program = env!("CARGO_BIN_EXE_coordinator");
+        self.run_as(program, arguments).await
+    }
+
+    /// Runs a copy of the program.
+    pub(crate) async fn run_as(&self, program: &str, arguments: &[&str]) -> Ran {
+        let output = self.command_as(program, arguments).output();
+        let output = tokio::time::timeout(PATIENCE, output).await;
+        let output = output.unwrap_or_else(|_| panic!("{arguments:?} did not end in {PATIENCE:?}"));
+        Ran::of(output.expect("it runs"))
     }
 }

@@ -62,13 +62,45 @@ async fn wrong_usage_ends_with_2() {
             &["dev", "--worker-bin", "no-such-program"],
             "--worker-bin: no-such-program cannot be started",
         ),
-        (
-            &["dev", "--workers", "2"],
-            "name a worker with --worker-bin",
-        ),
     ] {
         home.run(arguments).await.ended(2, says);
     }
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_is_refused_before_it_is_sent() {
+    let home = Home::new();
+    for (arguments, says) in [
+        (&["submit", "a.b", "1"][..], "a queue is 1 to 64"),
+        (&["submit", "q", ""], "give each job an id"),
+        (
+            &["submit", "q", "1", "@no-such-file"],
+            "no-such-file: No such file",
+        ),
+        (&["submit", "q", "1", "--kind", "a b"], "a kind is 1 to 128"),
+        (&["submit", "q", "1", "--key", " "], "a key is 1 to 256"),
+        (&["submit", "q", "1", "--priority", "10"], "0 (first) to 9"),
+        (
+            &["submit", "q", "1", "--run-at", "tomorrow"],
+            "expected RFC 3339",
+        ),
+        (&["submit", "q", "1", "--wait=soon"], "--wait"),
+        (&["jobs", "get", "q", ""], "give each job an id"),
+    ] {
+        home.run(arguments).await.ended(2, says);
+    }
+}
+
+#[tokio::test]
+async fn workers_need_a_program() {
+    let home = Home::new();
+    // On the disk of the program: a link is no second file that somebody still writes.
+    let dir = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let alone = dir.path().join("coordinator");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_coordinator"), &alone).expect("a link");
+    let alone = alone.to_str().expect("UTF-8");
+    let ran = home.run_as(alone, &["dev", "--workers", "2"]).await;
+    ran.ended(2, "name a worker with --worker-bin");
 }
 
 #[tokio::test]
@@ -158,7 +190,13 @@ async fn a_file_in_the_working_folder_and_variables_are_read() {
 async fn nobody_there_ends_with_5() {
     // Port 1 is reserved and nobody listens on it here.
     let home = Home::of("nats://127.0.0.1:1");
-    for arguments in [&["status"][..], &["queue", "ls"], &["queue", "add", "q"]] {
+    for arguments in [
+        &["status"][..],
+        &["queue", "ls"],
+        &["queue", "add", "q"],
+        &["submit", "q", "1"],
+        &["jobs", "get", "q", "1"],
+    ] {
         let ran = home.run(arguments).await;
         ran.ended(5, "no connection to nats://127.0.0.1:1");
     }

@@ -92,10 +92,9 @@ async fn garbage_in_the_key_ends_the_leadership_and_elects_nobody_before_it_is_w
             other.lost().await
         };
         assert_eq!(reason, "the record was overwritten");
-        tokio::select! {
-            _ = leader.acquired() => {}
-            _ = other.acquired() => {}
-        }
+        // An epoch that the other one never saw would be known to records elsewhere only.
+        let named = |event: &Event| matches!(event, Event::LeaderChanged(Some(_))).then_some(());
+        tokio::join!(leader.wait_for(named), other.wait_for(named));
         let waited = boot_now().since(before);
         assert!(
             waited >= LeaseTimings::test().lease,

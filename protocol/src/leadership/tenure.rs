@@ -53,14 +53,17 @@ pub(super) enum End {
 
 impl Tenure {
     pub(super) fn wake(&self, now: Moment) -> Moment {
-        let never = Moment::from_nanos(u64::MAX);
-        let give_up = self.resigning.unwrap_or(never);
-        let next = match self.phase {
+        match self.phase {
+            Phase::Won if self.is_preceded(now) => self.acts_from,
+            _ if let Some(give_up) = self.resigning => give_up,
             Phase::Holding => self.until,
-            Phase::Won if self.acts_from > now => self.acts_from,
-            Phase::Won | Phase::Suspended => never,
-        };
-        next.min(give_up)
+            Phase::Won | Phase::Suspended => Moment::from_nanos(u64::MAX),
+        }
+    }
+
+    /// Whether others may still trust older leases that nothing is known of.
+    pub(super) fn is_preceded(&self, now: Moment) -> bool {
+        now < self.acts_from
     }
 
     pub(super) const fn standing(&self) -> Standing {
@@ -73,9 +76,14 @@ impl Tenure {
     }
 
     /// What to write next and under which epoch, given the epoch after all known ones.
-    pub(super) fn next_write(&self, above_all: Option<Epoch>) -> Option<(Purpose, Epoch)> {
+    pub(super) fn next_write(
+        &self,
+        now: Moment,
+        above_all: Option<Epoch>,
+    ) -> Option<(Purpose, Epoch)> {
         if self.resigning.is_some() {
-            return Some((Purpose::Release, self.epoch));
+            // A release would let others act at once, beside whoever still trusts an older lease.
+            return (!self.is_preceded(now)).then_some((Purpose::Release, self.epoch));
         }
         if self.advance.is_some() || self.raise {
             return above_all.map(|epoch| (Purpose::Renew, epoch));
@@ -87,12 +95,19 @@ impl Tenure {
 impl Contest {
     pub(super) fn resign(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.campaigning = false;
-        let give_up = now.after(self.rules.timings.lease);
+        let lease = self.rules.timings.lease;
+        let give_up = now.after(lease);
         let Some(tenure) = &mut self.tenure else {
             effects.push(Effect::Resigned(Ok(())));
             return;
         };
-        tenure.resigning.get_or_insert(give_up);
+        tenure
+            .resigning
+            .get_or_insert(give_up.max(tenure.acts_from.after(lease)));
+        if tenure.phase == Phase::Won {
+            // The program was never told that it leads.
+            effects.push(Effect::Resigned(Ok(())));
+        }
         self.writing.due = now;
         if self.trusted.take().is_some() {
             effects.push(Effect::Distrust);
@@ -121,10 +136,8 @@ impl Contest {
 
     /// How long a request of ours is worth waiting for.
     pub(super) fn trust_left(&self, now: Moment) -> Duration {
-        match &self.tenure {
-            Some(tenure) if tenure.phase == Phase::Holding => tenure.until.since(now),
-            Some(_) | None => Duration::MAX,
-        }
+        let until = self.trusted.map(|(_, until)| until);
+        until.map_or(Duration::MAX, |until| until.since(now))
     }
 
     /// A write of ours is known to be stored.
@@ -150,7 +163,8 @@ impl Contest {
     ) {
         let timings = self.rules.timings;
         self.behind_since = None;
-        self.reading.news(now, &timings);
+        // The holder's renewals tell it enough; it reads when one is overdue.
+        self.reading.news(now, timings.come_back());
         self.writing.failures = 0;
         self.writing.due = write.map_or(now, |write| write.sent.after(timings.renew));
         self.tally.stored += u64::from(write.is_some());
@@ -226,7 +240,7 @@ impl Contest {
             raise: epoch <= self.highest,
             advance: None,
             // A late write of a candidacy that was given up: give the lease back.
-            resigning: (!self.campaigning).then(|| now.after(timings.lease)),
+            resigning: (!self.campaigning).then(|| now.after(wait).after(timings.lease)),
         });
     }
 
@@ -295,18 +309,18 @@ impl Contest {
         self.highest = self.highest.max(epoch);
         self.writing.failures = 0;
         self.writing.due = now;
-        self.reading.soon(now);
         if self.trusted.take().is_some() {
             effects.push(Effect::Distrust);
         }
         if tenure.advance.is_some() {
             effects.push(Effect::Advanced(Err(AdvanceRefused::Ended)));
         }
-        let resigned = match &end {
-            End::Released => Ok(()),
-            End::Lost(reason) => Err(ResignRefused(reason.clone())),
-        };
+        // One who was never told that it led need not be told that it ended.
         if tenure.phase != Phase::Won {
+            let resigned = match &end {
+                End::Released => Ok(()),
+                End::Lost(reason) => Err(ResignRefused(reason.clone())),
+            };
             effects.push(Effect::Notify(match end {
                 End::Released => Notice::Released { epoch },
                 End::Lost(reason) => {
@@ -314,9 +328,9 @@ impl Contest {
                     Notice::Lost { epoch, reason }
                 }
             }));
-        }
-        if tenure.resigning.is_some() {
-            effects.push(Effect::Resigned(resigned));
+            if tenure.resigning.is_some() {
+                effects.push(Effect::Resigned(resigned));
+            }
         }
         if self.campaigning {
             effects.push(Effect::Notify(Notice::Candidate));

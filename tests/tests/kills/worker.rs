@@ -203,7 +203,8 @@ async fn the_late_outcome_of_a_straggler_is_refused() {
     let again = other.pull(1).await.unwrap().remove(0);
     assert_eq!((again.count(), &again.subject), (2, &late.subject));
     let body = r#"{"v":1,"status":"completed","result":"other"}"#;
-    other.record(&again, body).await.unwrap().sequence();
+    let recorded = other.record(&again, body).await.unwrap();
+    assert_ne!(recorded.sequence(), 0);
     let refused = straggler.record(&late, "").await.unwrap();
     assert_eq!(refused.code(), 10_077);
     other.ack(&again).await.unwrap();

@@ -1,0 +1,120 @@
+//! The moments of the kills: first the leader, then, when another leads, a worker inside a handler.
+
+use crate::demo::clock::{self, Instants};
+use crate::demo::evidence::{Kill, Victim};
+use crate::demo::plan::Pace;
+use crate::demo::runs::Line;
+use crate::demo::watch::Seen;
+
+/// Where in the jobs the leader is killed, in percent: as soon as it can be from here.
+const LEADER_FROM: usize = 30;
+/// Where in the jobs the worker is killed, in percent.
+const WORKER_FROM: usize = 50;
+/// No kill from here on, in percent: what is seen is a little behind.
+const NONE_FROM: usize = 76;
+/// Workers that may be killed until one was inside a handler.
+const WORKERS_MAX: usize = 2;
+
+/// What is to be killed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Due {
+    /// The coordinator of this name.
+    Leader(String),
+    /// The worker of this process.
+    Worker(u32),
+}
+
+/// What was killed, and what is to be.
+pub(super) struct Kills {
+    jobs: usize,
+    /// A run that is younger than this goes on for a good while.
+    young_ns: u64,
+    all: Vec<Kill>,
+    leader_epoch: Option<u64>,
+    workers: usize,
+    inside: bool,
+    /// A worker was killed and is not yet known to be dead.
+    waiting: bool,
+}
+
+impl Kills {
+    pub(super) const fn new(jobs: usize, pace: Pace) -> Self {
+        Self {
+            jobs,
+            young_ns: pace.work_ms_min * 1_000_000 / 2,
+            all: Vec::new(),
+            leader_epoch: None,
+            workers: 0,
+            inside: false,
+            waiting: false,
+        }
+    }
+
+    /// Everything that was killed.
+    pub(super) fn all(&self) -> &[Kill] {
+        &self.all
+    }
+
+    /// Whether the moment for a kill has come. `open`: the runs that have not ended.
+    pub(super) fn due<'a>(
+        &mut self,
+        seen: &Seen,
+        open: impl Iterator<Item = &'a Line>,
+    ) -> Option<Due> {
+        let reached = |percent| seen.finished * 100 >= percent * self.jobs;
+        if reached(NONE_FROM) {
+            return None;
+        }
+        let (leader, epoch) = seen.leader.clone()?;
+        let now = clock::boot_ns();
+        let young = open
+            .max_by_key(|line| line.t)
+            .filter(|line| now.saturating_sub(line.t) < self.young_ns)?;
+        match self.leader_epoch {
+            None if reached(LEADER_FROM) => {
+                self.leader_epoch = Some(epoch);
+                Some(Due::Leader(leader))
+            }
+            Some(killed) if epoch > killed && reached(WORKER_FROM) && self.wants_worker() => {
+                Some(Due::Worker(young.pid))
+            }
+            Some(_) | None => None,
+        }
+    }
+
+    const fn wants_worker(&self) -> bool {
+        !self.inside && !self.waiting && self.workers < WORKERS_MAX
+    }
+
+    pub(super) fn killed(&mut self, victim: Victim, at: Instants) {
+        if matches!(victim, Victim::Worker { .. }) {
+            self.workers += 1;
+            self.waiting = true;
+        }
+        self.all.push(Kill { victim, at });
+    }
+
+    /// Whether the leader of this epoch was not killed.
+    pub(super) fn lives(&self, epoch: u64) -> bool {
+        self.leader_epoch.is_none_or(|killed| epoch > killed)
+    }
+
+    /// Whether a process of this name was killed.
+    pub(super) fn is_killed(&self, name: &str) -> bool {
+        self.all.iter().any(|kill| match &kill.victim {
+            Victim::Leader { name: killed } | Victim::Worker { name: killed, .. } => killed == name,
+        })
+    }
+
+    /// A killed process is dead; `cut` are the jobs whose runs it cut off. `true`: it was a worker.
+    pub(super) fn worker_died(&mut self, name: &str, cut: &[String]) -> bool {
+        let of_worker = self.all.iter().any(
+            |kill| matches!(&kill.victim, Victim::Worker { name: killed, .. } if killed == name),
+        );
+        if of_worker {
+            self.waiting = false;
+            self.inside |= !cut.is_empty();
+        }
+        of_worker
+    }
+}
