@@ -1,3 +1,9 @@
 //! Every promise that needs a real nats-server but nobody's death: those stand in `kills`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what tests share panics as they do, and clippy knows the marked functions alone"
+)]
 
+mod accepted_once;
+mod front_door;
 mod harness;

@@ -5,6 +5,7 @@
     reason = "what tests share panics as they do, and clippy knows the marked functions alone"
 )]
 
+mod accepted;
 mod broker;
 mod cluster;
 mod fleet;
