@@ -61,6 +61,15 @@ pub(crate) struct Inboxes {
     pub(crate) answers: String,
 }
 
+impl Inboxes {
+    /// Whether `subject` is one of them.
+    fn has(&self, subject: &str) -> bool {
+        [&self.pulls, &self.answers]
+            .iter()
+            .any(|inbox| subject.starts_with(inbox.as_str()))
+    }
+}
+
 /// What a lookup found.
 pub(crate) enum Looked {
     Outcome(RunId, Ask, Found),

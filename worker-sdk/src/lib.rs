@@ -130,6 +130,7 @@ mod handler;
 mod job;
 mod lookup;
 mod observer;
+mod opening;
 mod options;
 mod outbox;
 mod pull;

@@ -158,6 +158,14 @@ pub enum StartError {
         #[source]
         source: async_nats::Error,
     },
+    /// A message to itself did not come back.
+    #[error(
+        "start a worker: its message to itself on `{subject}` did not come back; may this user publish and subscribe there?"
+    )]
+    Unheard {
+        /// Where it was sent.
+        subject: String,
+    },
     /// The thread ended before it was connected.
     #[error("start a worker: its own thread ended")]
     Ended,

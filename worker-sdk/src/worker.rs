@@ -2,29 +2,20 @@
 //! happened. What follows from it is in `engine`; handlers run on the user's runtime, so that
 //! nothing they do keeps a lease from being kept.
 
-use std::future::Future;
 use std::time::Duration;
 
-use async_nats::{Client, Subscriber};
+use async_nats::Subscriber;
 use futures::StreamExt;
-use futures::stream::{Fuse, ReadyChunks, SelectAll};
-use nats_config::{Broker, Names};
+use futures::stream::{Fuse, ReadyChunks};
 use protocol::id::WorkerId;
-use protocol::worker::ANSWER_WITHIN;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock;
-use crate::engine::{Drained, Engine, Inboxes, LOOK_EVERY, Setup, Stopped};
+use crate::engine::{Drained, Engine, Setup, Stopped};
+use crate::opening::{self, CHUNK, Sources};
 use crate::options::{StartError, WorkerBuilder, WorkerOptions};
 
-/// Most messages that are handled before the loop looks at what else happened.
-const CHUNK: usize = 256;
-/// Messages that may wait in a subscription or for the connection.
-const CAPACITY: usize = 65_536;
-/// How often the connection is probed.
-const PING_EVERY: Duration = Duration::from_secs(2);
 /// How long the last words of a worker may take to leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -48,7 +39,7 @@ impl Worker {
         let id = builder.worker_id()?;
         let setup = Setup {
             worker: id.clone(),
-            host: host_name(),
+            host: opening::host_name(),
             queues: builder.queues()?,
             grace: builder.options.cancel_grace,
             observer: builder.options.observer.clone(),
@@ -66,6 +57,8 @@ impl Worker {
             .name("worker-sdk".to_owned())
             .spawn(move || {
                 let ended = runtime.block_on(live(options, setup, stop_asked, ready_told));
+                // The connection ends with its runtime, and with it all that answers for the worker.
+                drop(runtime);
                 // Nobody may be waiting any more.
                 stopped_told.send_replace(Some(ended));
             })
@@ -105,14 +98,6 @@ impl Worker {
     }
 }
 
-/// What arrives, and the clock.
-struct Sources {
-    pulls: Fuse<ReadyChunks<Subscriber>>,
-    answers: Fuse<ReadyChunks<Subscriber>>,
-    core: SelectAll<Subscriber>,
-    clock: Interval,
-}
-
 /// The life of the worker's thread.
 async fn live(
     options: WorkerOptions,
@@ -120,7 +105,7 @@ async fn live(
     stop: watch::Receiver<Option<Duration>>,
     ready: oneshot::Sender<Result<(), StartError>>,
 ) -> Stopped {
-    match open(options, setup).await {
+    match opening::open(options, setup).await {
         Ok((engine, sources)) => {
             if ready.send(Ok(())).is_err() {
                 tracing::info!("nobody waits for the worker any more");
@@ -224,79 +209,4 @@ async fn leave(engine: &mut Engine) -> Stopped {
 fn closed(engine: &mut Engine) -> Stopped {
     tracing::error!("the connection was closed for good; the worker ends");
     engine.leave()
-}
-
-async fn open(options: WorkerOptions, setup: Setup) -> Result<(Engine, Sources), StartError> {
-    let WorkerOptions {
-        servers,
-        connect,
-        namespace,
-        api_prefix,
-        ..
-    } = options;
-    let refused = |source| StartError::Connect {
-        servers: servers.clone(),
-        source,
-    };
-    let addresses: Vec<&str> = servers.split(',').map(str::trim).collect();
-    let client = connect
-        .name(setup.worker.as_str())
-        .client_capacity(CAPACITY)
-        .subscription_capacity(CAPACITY)
-        .ping_interval(PING_EVERY)
-        .event_callback(|event| async move { tracing::info!(%event, "connection") })
-        .connect(addresses)
-        .await
-        .map_err(|error| refused(error.into()))?;
-    let mut broker = Broker::new(client.clone(), Names::new(namespace)).with_timeout(ANSWER_WITHIN);
-    if let Some(prefix) = api_prefix {
-        broker = broker.with_api_prefix(&prefix);
-    }
-    let inboxes = Inboxes {
-        pulls: client.new_inbox(),
-        answers: client.new_inbox(),
-    };
-    let sources = subscribe(&client, &broker, &inboxes, &setup.worker)
-        .await
-        .map_err(refused)?;
-    // The subscriptions stand before anybody is told that this worker is here.
-    client
-        .flush()
-        .await
-        .map_err(|error| refused(error.into()))?;
-    let engine = Engine::new(setup, broker, inboxes, clock::now());
-    Ok((engine, sources))
-}
-
-async fn subscribe(
-    client: &Client,
-    broker: &Broker,
-    inboxes: &Inboxes,
-    worker: &WorkerId,
-) -> Result<Sources, async_nats::Error> {
-    let chunks = |subscriber: Subscriber| subscriber.ready_chunks(CHUNK).fuse();
-    let subjects = broker.subjects();
-    let mut core = SelectAll::new();
-    for subject in [
-        subjects.worker_ping(worker),
-        subjects.worker_echo(worker),
-        subjects.worker_told(worker),
-        subjects.worker_roll_call(),
-    ] {
-        core.push(client.subscribe(subject).await?);
-    }
-    let mut clock = tokio::time::interval(LOOK_EVERY);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Ok(Sources {
-        pulls: chunks(client.subscribe(format!("{}.>", inboxes.pulls)).await?),
-        answers: chunks(client.subscribe(format!("{}.>", inboxes.answers)).await?),
-        core,
-        clock,
-    })
-}
-
-fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .unwrap_or_default()
 }

@@ -14,7 +14,9 @@ use super::{Global, signals};
 
 /// The example worker, started if it lies beside this program.
 const EXAMPLE_WORKER: &str = "invoice-worker";
-/// How many of it.
+/// The example submitter, named if it lies beside this program.
+const EXAMPLE_SUBMITTER: &str = "invoice-submitter";
+/// How many workers.
 const EXAMPLE_WORKERS: usize = 4;
 
 #[derive(Debug, clap::Args)]
@@ -182,6 +184,16 @@ fn welcome(system: &System) -> String {
         .collect();
     let folder = system.folder().display();
     let namespace = system.broker().subjects().namespace();
+    let many = std::env::current_exe()
+        .map(|this| this.with_file_name(EXAMPLE_SUBMITTER))
+        .ok()
+        .filter(|path| path.is_file() && !system.workers().is_empty())
+        .map_or_else(String::new, |path| {
+            let path = path.display();
+            format!(
+                "\nThousands of invoices, which the workers check, one market at a time:\n  {path} -s {address} --namespace {namespace} --generate 2000\n"
+            )
+        });
     format!(
         "NATS {version} listens on {address}. This is for trying things out, not for production.
 processes  {}
@@ -195,7 +207,7 @@ with this program:
 or in Rust:
   let client = worker_sdk::Client::connect(\"{address}\", Default::default(), \"{namespace}\".parse()?).await?;
   client.submit(\"invoices\", \"INV-1001\", &job).await?;
-
+{many}
 Ctrl-C stops everything.",
         processes.join(", ")
     )

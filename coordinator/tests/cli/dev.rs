@@ -172,7 +172,7 @@ async fn no_child_outlives_a_killed_dev() {
     let home = Home::new();
     let data = home.file("data/keep", "");
     let data = data.trim_end_matches("/keep");
-    let mut dev = started(&home, &["dev", "-j", "--data-dir", data]);
+    let mut dev = started(&home, &["dev", "-j", "--workers", "0", "--data-dir", data]);
     let summary = summary(&mut dev).await;
     let mut children = Vec::new();
     for process in summary["processes"].as_array().expect("a list") {

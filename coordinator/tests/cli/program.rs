@@ -76,7 +76,11 @@ impl Home {
 
     /// The program, to be started.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coordinator"));
+        self.command_as(env!("CARGO_BIN_EXE_coordinator"), arguments)
+    }
+
+    fn command_as(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(self.dir.path())
@@ -89,7 +93,13 @@ impl Home {
     }
 
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output();
+        let program = env!("CARGO_BIN_EXE_coordinator");
+        self.run_as(program, arguments).await
+    }
+
+    /// Runs a copy of the program.
+    pub(crate) async fn run_as(&self, program: &str, arguments: &[&str]) -> Ran {
+        let output = self.command_as(program, arguments).output();
         let output = tokio::time::timeout(PATIENCE, output).await;
         let output = output.unwrap_or_else(|_| panic!("{arguments:?} did not end in {PATIENCE:?}"));
         Ran::of(output.expect("it runs"))

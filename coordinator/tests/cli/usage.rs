@@ -62,10 +62,6 @@ async fn wrong_usage_ends_with_2() {
             &["dev", "--worker-bin", "no-such-program"],
             "--worker-bin: no-such-program cannot be started",
         ),
-        (
-            &["dev", "--workers", "2"],
-            "name a worker with --worker-bin",
-        ),
     ] {
         home.run(arguments).await.ended(2, says);
     }
@@ -93,6 +89,18 @@ async fn a_job_that_cannot_be_is_refused_before_it_is_sent() {
     ] {
         home.run(arguments).await.ended(2, says);
     }
+}
+
+#[tokio::test]
+async fn workers_need_a_program() {
+    let home = Home::new();
+    // On the disk of the program: a link is no second file that somebody still writes.
+    let dir = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let alone = dir.path().join("coordinator");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_coordinator"), &alone).expect("a link");
+    let alone = alone.to_str().expect("UTF-8");
+    let ran = home.run_as(alone, &["dev", "--workers", "2"]).await;
+    ran.ended(2, "name a worker with --worker-bin");
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ impl Contact {
         let silent = now.since(self.heard) >= LOST_AFTER;
         let was_lost = self.lost;
         self.heard = now;
-        self.sent_before = self.sent_before.max(sent);
+        self.sent_before = self.sent_before.max(sent.min(now));
         self.lost = false;
         match (was_lost, silent) {
             (true, _) => ContactChange::Regained,

@@ -45,11 +45,13 @@ impl Engine {
         let worker = &self.setup.worker;
         let subject = message.subject.as_str();
         if subject == self.subjects.worker_ping(worker) {
-            if let Some(reply) = message.reply {
+            // Whoever pings must not make this worker write one of our records.
+            let reply = message.reply;
+            if let Some(reply) = reply.filter(|reply| self.broker.names().may_answer(reply)) {
                 self.outbox.tell(reply, worker.to_string());
             }
         } else if subject == self.subjects.worker_echo(worker) {
-            if let Some(reply) = message.reply {
+            if let Some(reply) = message.reply.filter(|reply| self.inboxes.has(reply)) {
                 self.outbox.insist(reply, None, Bytes::new());
             }
         } else if subject == self.subjects.worker_roll_call() {

@@ -247,7 +247,9 @@ async fn a_submission_whose_answer_got_lost_is_accepted_once() {
     let patient = client.with_patience(Duration::from_secs(20));
     submitting.spawn(async move { patient.submit_raw(request("a")).await });
     // Longer than one write waits for its answer.
-    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    let silence = Duration::from_millis(3_500);
+    let early = tokio::time::timeout(silence, submitting.join_next()).await;
+    assert!(early.is_err(), "nobody can know yet: {early:?}");
     server.resume();
     let answer = submitting.join_next().await.expect("one").expect("it ran");
     assert!(

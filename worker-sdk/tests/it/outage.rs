@@ -101,7 +101,9 @@ async fn an_outcome_written_while_the_broker_stands_still_is_stored_once_and_ack
     server.pause();
     go.send_replace(true);
     // Longer than a write waits for its answer.
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let silence = Duration::from_millis(2_500);
+    let early = tokio::time::timeout(silence, leader.final_ack()).await;
+    assert!(early.is_err(), "nothing is recorded yet: {early:?}");
     server.resume();
     let ack = leader.final_ack().await;
     assert_eq!(ack.said, "+ACK");

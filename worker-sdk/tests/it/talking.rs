@@ -1,12 +1,15 @@
 //! What a worker says about itself, and what it answers.
 
+use std::time::Duration;
+
+use async_nats::RequestErrorKind;
 use protocol::message::{Presence, WorkerSays};
 use protocol::number::Accepted;
 use worker_sdk::{StartError, Worker, WorkerOptions};
 
-use crate::support::leader::{Leader, Work};
+use crate::support::leader::{Leader, Work, name};
 use crate::support::server::{PATIENCE, Server};
-use crate::support::workers::{LEASE, Part, double, stage, system, worker};
+use crate::support::workers::{LEASE, Part, double, in_time, stage, system, worker};
 
 async fn here(leader: &mut Leader) -> Presence {
     match leader.says().await {
@@ -69,18 +72,51 @@ async fn a_worker_says_that_it_is_here_what_it_took_and_that_it_is_gone() {
         .await
         .expect("the bucket");
     assert!(bucket.get(&key).await.expect("a read").is_some());
-    running.stop(std::time::Duration::ZERO).await;
+    running.stop(Duration::ZERO).await;
     assert!(
         here(&mut leader).await.handles.is_empty(),
         "it takes nothing more"
     );
     assert!(matches!(leader.says().await, WorkerSays::Gone { .. }));
     assert!(bucket.get(&key).await.expect("a read").is_none());
-    let silent = leader.client().request(ping, "".into()).await;
-    assert_eq!(
-        silent.expect_err("nobody").kind(),
-        async_nats::RequestErrorKind::NoResponders
-    );
+    in_time("the end of its connection", async {
+        loop {
+            let request = async_nats::Request::new().timeout(Some(Duration::from_millis(500)));
+            let asked = leader.client().send_request(ping.clone(), request).await;
+            match asked.expect_err("nobody").kind() {
+                RequestErrorKind::NoResponders => break,
+                _ => continue,
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_makes_a_worker_write_a_record_by_asking_it() {
+    let (server, leader) = system(&["q"]).await;
+    let running = worker(&server, "w")
+        .handle("q", double)
+        .start()
+        .await
+        .expect("a worker");
+    let subjects = leader.broker.subjects().clone();
+    let id = running.id().clone();
+    for subject in [subjects.worker_ping(&id), subjects.worker_echo(&id)] {
+        let reply = "jobs.outcome.q.1.1.a";
+        let asked = leader
+            .client()
+            .publish_with_reply(subject, reply, "".into());
+        asked.await.expect("publish");
+    }
+    // An honest ping after them: they were heard.
+    let ping = leader
+        .client()
+        .request(subjects.worker_ping(&id), "".into());
+    ping.await.expect("an answer");
+    running.stop(PATIENCE).await;
+    let written = leader.stored_outcome(&name("q", "a", 1, 1)).await;
+    assert!(written.is_none(), "{written:?}");
 }
 
 #[tokio::test]

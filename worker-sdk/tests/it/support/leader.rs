@@ -143,12 +143,13 @@ impl Leader {
 
     /// Waits until the work queue holds `count` messages; an ack works a moment after it was seen.
     pub(crate) async fn work_left(&self, count: u64) {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
         let mut left = self.messages().await;
         for _ in 0..500 {
             if left == count {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            looks.tick().await;
             left = self.messages().await;
         }
         panic!("{left} messages stay in the work queue, expected {count}");

@@ -70,8 +70,17 @@ impl Server {
         child.kill().await.expect("it can be killed");
     }
 
+    /// Returns once each of its threads stands still.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid().as_raw_nonzero());
+        let runs = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = task.and_then(|task| std::fs::read_to_string(task.path().join("stat")));
+            stat.is_ok_and(|stat| !stat.contains(") T "))
+        };
+        while std::fs::read_dir(&tasks).expect("its threads").any(runs) {
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn resume(&self) {
@@ -79,9 +88,12 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it takes signals");
+    }
+
+    fn pid(&self) -> Pid {
         let (child, _) = self.running.as_ref().expect("it runs");
         let pid = i32::try_from(child.id().expect("it runs")).expect("a process id");
-        let pid = Pid::from_raw(pid).expect("a process id");
-        kill_process(pid, signal).expect("it takes signals");
+        Pid::from_raw(pid).expect("a process id")
     }
 }
