@@ -14,12 +14,15 @@ async fn demo(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
     command
         .args(arguments)
-        .env("NATS_SERVER_BIN", tests::program::nats_server().unwrap())
+        .env(
+            "NATS_SERVER_BIN",
+            tests::program::nats_server().expect("a nats-server"),
+        )
         .kill_on_drop(true);
     within("the demo to end", DEMO_WITHIN, command.output())
         .await
-        .unwrap()
-        .unwrap()
+        .expect("it ends")
+        .expect("it starts")
 }
 
 /// The figures of a demo that has shown what it should.
@@ -28,8 +31,9 @@ fn figures(output: &Output) -> Value {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}\n{stdout}");
-    let last = stdout.lines().last().unwrap();
-    let figures: Value = serde_json::from_str(last.strip_prefix("SUMMARY ").unwrap()).unwrap();
+    let last = stdout.lines().last().unwrap_or_default();
+    let figures = last.strip_prefix("SUMMARY ").expect("the last line");
+    let figures: Value = serde_json::from_str(figures).expect("JSON");
     for zero in ["lost", "completed_twice", "key_overlaps"] {
         assert_eq!(figures[zero], 0, "{zero}: {stdout}");
     }
