@@ -8,6 +8,7 @@ mod answer;
 mod submit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::{Message, SubscribeError, Subscriber};
 use futures::stream::SelectAll;
@@ -17,6 +18,7 @@ use protocol::number::Sequence;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use worker_sdk::Client;
 
 use crate::inputs::Question;
 
@@ -24,6 +26,8 @@ use crate::inputs::Question;
 const GROUP: &str = "coordinators";
 /// Most requests that one coordinator works on at once; more wait in the connection.
 const REQUESTS_MAX: usize = 512;
+/// How long a submission is tried: less than a submitter waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// The verbs that any one coordinator answers.
 const VERBS: [&str; 3] = ["submit", "get", "cancel"];
 
@@ -35,6 +39,7 @@ pub(crate) struct FrontDoor {
 
 /// What answering a request needs.
 pub(crate) struct Desk {
+    pub(crate) client: Client,
     pub(crate) broker: Broker,
     pub(crate) questions: mpsc::Sender<Question>,
     pub(crate) folded: watch::Receiver<Sequence>,
@@ -54,7 +59,9 @@ impl FrontDoor {
             requests.push(client.queue_subscribe(subject, GROUP.to_owned()).await?);
         }
         requests.push(client.subscribe(broker.subjects().api_status()).await?);
+        let client = Client::with_broker(broker.clone()).with_patience(PATIENCE);
         let desk = Arc::new(Desk {
+            client,
             broker,
             questions,
             folded,

@@ -91,7 +91,7 @@ impl WorkQueue {
     async fn publish(&mut self, dispatch: &Dispatch, content: Content) {
         let subject = self.broker.subjects().work(&dispatch.name);
         let reply = format!("{}.{}.{}", self.inbox, self.run, dispatch.tag);
-        let headers = headers(dispatch, content.headers);
+        let headers = headers(dispatch, content.headers.as_ref());
         self.open.push_back((dispatch.tag, boot_now()));
         let sent = self
             .broker
@@ -198,9 +198,9 @@ async fn read_content(broker: &Broker, accepted: Accepted) -> Content {
 
 /// The submitter's headers but the broker's own, what the queue's configuration filled in, and the
 /// sequence that must be the last.
-fn headers(dispatch: &Dispatch, submitted: Option<HeaderMap>) -> HeaderMap {
+fn headers(dispatch: &Dispatch, submitted: Option<&HeaderMap>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, values) in submitted.iter().flat_map(HeaderMap::iter) {
+    for (name, values) in submitted.into_iter().flat_map(HeaderMap::iter) {
         let text: &str = name.as_ref();
         if !text.starts_with("Nats-") {
             for value in values {

@@ -6,6 +6,8 @@
 mod audit;
 mod dispatch;
 mod endings;
+#[cfg(test)]
+mod sim;
 mod standing;
 mod status;
 #[cfg(test)]

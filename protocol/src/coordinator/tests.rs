@@ -7,4 +7,4 @@ mod fold;
 mod leading;
 mod people;
 mod script;
-mod shown;
+pub(super) mod shown;

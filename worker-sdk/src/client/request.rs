@@ -30,7 +30,8 @@ pub struct SubmitRequest {
     queue: QueueName,
     id: JobId,
     submission: Submission,
-    traceparent: Option<String>,
+    /// What goes along for the handler.
+    others: HeaderMap,
     payload: Bytes,
 }
 
@@ -54,9 +55,40 @@ impl SubmitRequest {
             queue: QueueName::new(queue)?,
             id: JobId::from_raw(id)?,
             submission: Submission::default(),
-            traceparent: None,
+            others: HeaderMap::new(),
             payload: Bytes::new(),
         })
+    }
+
+    /// A submission that somebody else made and that was read from its message. Of `headers` those
+    /// go along that are for the handler: neither ours, which `submission` says, nor the broker's
+    /// own, some of which stop a replicated stream for good.
+    #[must_use]
+    pub fn received(
+        queue: QueueName,
+        id: JobId,
+        submission: Submission,
+        headers: &HeaderMap,
+        payload: Bytes,
+    ) -> Self {
+        let mut others = HeaderMap::new();
+        for (name, values) in headers.iter() {
+            let text: &str = name.as_ref();
+            let lower = text.to_ascii_lowercase();
+            if lower.starts_with("nats-") || lower.starts_with("jobs-") {
+                continue;
+            }
+            for value in values {
+                others.append(name.clone(), value.clone());
+            }
+        }
+        Self {
+            queue,
+            id,
+            submission,
+            others,
+            payload,
+        }
     }
 
     /// A typed job with its kind, key and payload.
@@ -142,7 +174,10 @@ impl SubmitRequest {
     /// The submitter's trace, in W3C form; the handler sees it as header `traceparent`.
     #[must_use]
     pub fn traceparent(mut self, trace: &str) -> Self {
-        self.traceparent = Some(trace.to_owned());
+        // A line break would be another header: what cannot stand in one is no trace.
+        if let Ok(value) = trace.parse::<HeaderValue>() {
+            self.others.insert(header::TRACEPARENT, value);
+        }
         self
     }
 
@@ -166,15 +201,9 @@ impl SubmitRequest {
             found.map(|(_, value)| value.as_str())
         };
         Submission::parse(get)?;
-        let mut headers = HeaderMap::new();
+        let mut headers = self.others;
         for (name, value) in &pairs {
             headers.insert(*name, header_value(name, value)?);
-        }
-        if let Some(trace) = &self.traceparent {
-            headers.insert(
-                header::TRACEPARENT,
-                header_value(header::TRACEPARENT, trace)?,
-            );
         }
         let prepared = Prepared {
             subject,

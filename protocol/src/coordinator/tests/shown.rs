@@ -3,9 +3,10 @@
 use crate::effects::{Effects, Stop};
 use crate::message::WorkerTold;
 use crate::takeover::Step;
+use crate::workers::Rescue;
 
 /// One line for each thing to do. Pings are told apart: they come with the clock everywhere.
-pub(super) fn lines(effects: &Effects, with_pings: bool) -> Vec<String> {
+pub(crate) fn lines(effects: &Effects, with_pings: bool) -> Vec<String> {
     let mut out = Vec::new();
     if effects.drop_writes {
         out.push("drop writes".to_owned());
@@ -42,16 +43,7 @@ pub(super) fn lines(effects: &Effects, with_pings: bool) -> Vec<String> {
         format!("write {} {body}", record.subject)
     }));
     out.extend(effects.door.map(|change| format!("door {change:?}")));
-    for r in &effects.rescues {
-        out.push(format!(
-            "hand on {} {} of {} in {} ms by {}",
-            r.accepted,
-            r.attempt,
-            r.worker,
-            r.delay.as_millis(),
-            r.ack
-        ));
-    }
+    out.extend(effects.rescues.iter().map(rescue));
     out.extend(effects.told.iter().map(|(worker, told)| match told {
         WorkerTold::Cancel { accepted, attempt } => {
             format!("tell {worker} cancel {accepted} {attempt}")
@@ -77,4 +69,12 @@ pub(super) fn lines(effects: &Effects, with_pings: bool) -> Vec<String> {
     );
     out.extend(effects.alarms.iter().map(|alarm| format!("alarm: {alarm}")));
     out
+}
+
+fn rescue(r: &Rescue) -> String {
+    let delay = r.delay.as_millis();
+    format!(
+        "hand on {} {} of {} in {delay} ms by {}",
+        r.accepted, r.attempt, r.worker, r.ack
+    )
 }
