@@ -75,6 +75,11 @@ impl Played {
     }
 }
 
+/// Somebody pressed Ctrl-C.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
 /// Runs the demo in `folder`.
 ///
 /// # Errors
@@ -121,7 +126,7 @@ pub async fn play(
         played = stage.perform(submitter, steps) => played,
         pressed = tokio::signal::ctrl_c() => {
             pressed.context("hear Ctrl-C")?;
-            Err(anyhow::anyhow!("interrupted"))
+            Err(Interrupted.into())
         }
     };
     screen.close();

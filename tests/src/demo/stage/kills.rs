@@ -1,5 +1,7 @@
 //! The moments of the kills: first the leader, then, when another leads, a worker inside a handler.
 
+use std::collections::BTreeMap;
+
 use crate::demo::clock::{self, Instants};
 use crate::demo::evidence::{Kill, Victim};
 use crate::demo::plan::Pace;
@@ -14,6 +16,10 @@ const WORKER_FROM: usize = 50;
 const NONE_FROM: usize = 76;
 /// Workers that may be killed until one was inside a handler.
 const WORKERS_MAX: usize = 2;
+
+/// A run of this age has been announced. What a worker took in its last millisecond nobody knows of:
+/// it waits for its lease, which is not what a demo is there to show.
+const SETTLED_NS: u64 = 3_000_000;
 
 /// What is to be killed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +47,7 @@ impl Kills {
     pub(super) const fn new(jobs: usize, pace: Pace) -> Self {
         Self {
             jobs,
-            young_ns: pace.work_ms_min * 1_000_000 / 2,
+            young_ns: pace.work_ms_min * 1_000_000 * 3 / 4,
             all: Vec::new(),
             leader_epoch: None,
             workers: 0,
@@ -67,20 +73,30 @@ impl Kills {
             return None;
         }
         let (leader, epoch) = seen.leader.clone()?;
-        let now = clock::boot_ns();
-        let young = open
-            .max_by_key(|line| line.t)
-            .filter(|line| now.saturating_sub(line.t) < self.young_ns)?;
+        let victim = self.in_the_middle(open, clock::boot_ns())?;
         match self.leader_epoch {
             None if reached(LEADER_FROM) => {
                 self.leader_epoch = Some(epoch);
                 Some(Due::Leader(leader))
             }
             Some(killed) if epoch > killed && reached(WORKER_FROM) && self.wants_worker() => {
-                Some(Due::Worker(young.pid))
+                Some(Due::Worker(victim))
             }
             Some(_) | None => None,
         }
+    }
+
+    /// A worker that is in the middle of what it runs: the kill will find it there.
+    fn in_the_middle<'a>(&self, open: impl Iterator<Item = &'a Line>, now: u64) -> Option<u32> {
+        let mut youngest: BTreeMap<u32, u64> = BTreeMap::new();
+        for line in open {
+            let age = now.saturating_sub(line.t);
+            let known = youngest.entry(line.pid).or_insert(age);
+            *known = age.min(*known);
+        }
+        let middle = SETTLED_NS..self.young_ns;
+        let found = youngest.iter().find(|(_, age)| middle.contains(age));
+        found.map(|(pid, _)| *pid)
     }
 
     const fn wants_worker(&self) -> bool {
