@@ -119,11 +119,17 @@ async fn a_payload_as_large_as_the_broker_takes_holds_up_nobody() {
     let large = " ".repeat(system.client.max_payload());
     system.submit(job("large", &large)).await.unwrap();
     system.submit(job("sound", "")).await.unwrap();
-    assert_eq!(system.end_of("sound").await.unwrap().end(), Some("completed"));
-    let ended = system.tap.until("the end of the large job", PATIENCE, |book| {
-        let job = book.job(QUEUE, "large")?;
-        job.end().map(|end| (end.to_owned(), job.code().map(str::to_owned)))
-    });
+    assert_eq!(
+        system.end_of("sound").await.unwrap().end(),
+        Some("completed")
+    );
+    let ended = system
+        .tap
+        .until("the end of the large job", PATIENCE, |book| {
+            let job = book.job(QUEUE, "large")?;
+            job.end()
+                .map(|end| (end.to_owned(), job.code().map(str::to_owned)))
+        });
     let (end, code) = ended.await.unwrap();
     assert!(
         end == "completed" || (end == "discarded" && code.is_some()),
