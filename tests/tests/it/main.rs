@@ -9,3 +9,4 @@ mod accepted_once;
 mod demo;
 mod front_door;
 mod harness;
+mod life;
