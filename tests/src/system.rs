@@ -3,6 +3,7 @@
 //!
 //! It never judges and never mends: a process that ends stays ended.
 
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -16,7 +17,7 @@ use protocol::number::Revision;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::book::Led;
+use crate::book::{Job, Led};
 use crate::cluster::Cluster;
 use crate::process::Process;
 use crate::program::workspace_binary;
@@ -24,7 +25,7 @@ use crate::raw::{Answer, Message, publish_raw};
 use crate::runs::{self, Run};
 use crate::server::Server;
 use crate::tap::Tap;
-use crate::wait::{PATIENCE, eventually};
+use crate::wait::{PATIENCE, eventually, within};
 
 /// The queue of the tests.
 pub const QUEUE: &str = "work";
@@ -145,14 +146,26 @@ impl System {
         Ok(system)
     }
 
-    /// Starts the servers, a coordinator `a`, and the queue [`QUEUE`] with the defaults.
+    /// Starts the servers, a coordinator `a`, and the queue [`QUEUE`] with quick retries.
     ///
     /// # Errors
     /// When something does not come up.
     pub async fn with_leader(size: Size, lease: Lease) -> Result<(Self, Process)> {
+        Self::with_queue(size, lease, &quick_retries()).await
+    }
+
+    /// Starts the servers, a coordinator `a`, and the queue [`QUEUE`].
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn with_queue(
+        size: Size,
+        lease: Lease,
+        config: &QueueConfig,
+    ) -> Result<(Self, Process)> {
         let system = Self::start(size, lease).await?;
         let leader = system.coordinator("a").await?;
-        system.queue(QUEUE, &quick_retries()).await?;
+        system.queue(QUEUE, config).await?;
         let led = system.leader_after(0).await;
         led.with_context(|| format!("{} wrote last:\n{}", leader.name(), leader.tail()))?;
         Ok((system, leader))
@@ -244,6 +257,33 @@ impl System {
         let mut process = Process::start(&format!("worker {name}"), command)?;
         process.wait_for_line("ready", PATIENCE).await?;
         Ok(process)
+    }
+
+    /// Runs a command of `coordinator` to its end, at this system.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end.
+    pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = coordinator_binary()?;
+        command.args(["--server", &self.url()]).args(arguments);
+        command.kill_on_drop(true);
+        let what = format!("the end of coordinator {}", arguments.join(" "));
+        let output = within(&what, PATIENCE, command.output()).await??;
+        Ok(output)
+    }
+
+    /// Waits until the job of [`QUEUE`] with this id has ended, and returns it.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn end_of(&self, id: &str) -> Result<Job> {
+        let what = format!("the end of {id}");
+        let ended = self.tap.until(&what, PATIENCE, |book| {
+            book.job(QUEUE, id)
+                .filter(|job| job.end().is_some())
+                .cloned()
+        });
+        ended.await
     }
 
     /// Makes a queue.

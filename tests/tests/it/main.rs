@@ -7,3 +7,4 @@
 mod accepted_once;
 mod front_door;
 mod harness;
+mod life;
