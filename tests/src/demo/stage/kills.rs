@@ -55,13 +55,14 @@ impl Kills {
         &self.all
     }
 
-    /// Whether the moment for a kill has come. `open`: the runs that have not ended.
+    /// Whether the moment for a kill has come. `done`: how many jobs are; `open`: the runs that have
+    /// not ended.
     pub(super) fn due<'a>(
         &mut self,
-        seen: &Seen,
+        (seen, done): (&Seen, usize),
         open: impl Iterator<Item = &'a Line>,
     ) -> Option<Due> {
-        let reached = |percent| seen.finished * 100 >= percent * self.jobs;
+        let reached = |percent| done * 100 >= percent * self.jobs;
         if reached(NONE_FROM) {
             return None;
         }
@@ -92,6 +93,14 @@ impl Kills {
             self.waiting = true;
         }
         self.all.push(Kill { victim, at });
+    }
+
+    /// How many milliseconds ago the worker of this process was killed.
+    pub(super) fn killed_ms_ago(&self, pid: u32) -> Option<u64> {
+        let found = self.all.iter().find(
+            |kill| matches!(kill.victim, Victim::Worker { pid: killed, .. } if killed == pid),
+        );
+        found.map(|kill| clock::boot_ns().saturating_sub(kill.at.boot_ns) / 1_000_000)
     }
 
     /// Whether the leader of this epoch was not killed.
