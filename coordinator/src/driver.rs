@@ -265,6 +265,10 @@ impl Driver {
         while let Some((tag, answer)) = self.work.overdue() {
             self.event(Event::Dispatched { tag, answer }).await;
         }
+        while let Some((tag, why)) = self.work.unsendable() {
+            self.event(Event::Unsendable { tag, why }).await;
+            self.work.write().await;
+        }
         let now = boot_now();
         if self.rules.is_catching_up() && now.since(self.progress) >= NO_PROGRESS {
             self.progress = now;
