@@ -12,8 +12,9 @@ use protocol::coordinator::{Coordinator, Event};
 use protocol::effects::{Effects, Stop};
 use protocol::leadership::Moment;
 use protocol::ledger::Record;
-use protocol::number::{Epoch, Sequence};
+use protocol::number::{Accepted, Epoch, Sequence};
 use protocol::subject::LedgerSubject;
+use protocol::time::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -197,20 +198,16 @@ impl Driver {
     async fn entries(&mut self, entries: Vec<Entry>) {
         self.progress = boot_now();
         for entry in entries {
-            self.entry(&entry).await;
+            self.entry(entry).await;
         }
         self.folded
             .send_replace(self.rules.ledger().last_sequence());
         self.stand();
     }
 
-    async fn entry(&mut self, entry: &Entry) {
+    async fn entry(&mut self, entry: Entry) {
         let headers = entry.headers.as_ref();
-        let header = |name: &str| {
-            headers
-                .and_then(|h| h.get(name))
-                .map(|value| value.as_str())
-        };
+        let header = |name: &str| nats_config::header(headers?, name);
         let record = Record {
             sequence: entry.sequence,
             time: entry.time,
@@ -218,22 +215,32 @@ impl Driver {
             header: &header,
             payload: &entry.payload,
         };
-        self.set_clock(entry);
-        perform::remember(&mut self.payloads, &self.broker, entry);
+        let subject = self.broker.subjects().parse_ledger(&entry.subject);
+        if let LedgerSubject::Epoch(epoch) = subject {
+            self.set_clock(epoch, entry.time);
+        }
         let now = self.clock.now();
         let effects = self.rules.handle(now, Event::Record(&record));
+        // Before anything is written: what was just decided may need it.
+        match subject {
+            LedgerSubject::Submit { .. } => {
+                let accepted = Accepted::from(entry.sequence);
+                self.payloads.keep(accepted, entry.headers, &entry.payload);
+            }
+            LedgerSubject::Outcome(name) => drop(self.payloads.take(name.accepted)),
+            LedgerSubject::Control { .. }
+            | LedgerSubject::Config { .. }
+            | LedgerSubject::Epoch(_)
+            | LedgerSubject::Unknown => {}
+        }
         self.perform(effects).await;
     }
 
     /// Our own barrier was stored a moment ago: the broker's time is now.
-    fn set_clock(&mut self, entry: &Entry) {
-        let LedgerSubject::Epoch(epoch) = self.broker.subjects().parse_ledger(&entry.subject)
-        else {
-            return;
-        };
+    fn set_clock(&mut self, epoch: Epoch, stored: Timestamp) {
         self.election.raise_floor(epoch);
         if self.rules.epoch() == Some(epoch) {
-            let off = self.clock.set(boot_now(), entry.time);
+            let off = self.clock.set(boot_now(), stored);
             if off > CLOCK_OFF_MAX {
                 let text = format!("this host's clock was {off:?} off the broker's");
                 tracing::warn!("{text}");

@@ -44,9 +44,9 @@ pub(crate) struct Payloads {
 impl Payloads {
     /// Keeps a submission while there is room: the oldest are needed first, so the newest is left
     /// out.
-    pub(crate) fn keep(&mut self, accepted: Accepted, headers: Option<&HeaderMap>, payload: &[u8]) {
+    pub(crate) fn keep(&mut self, accepted: Accepted, headers: Option<HeaderMap>, payload: &[u8]) {
         let content = Content {
-            headers: headers.cloned(),
+            headers,
             // A copy: a slice would keep the whole read buffer of the connection alive.
             payload: Bytes::copy_from_slice(payload),
         };

@@ -12,13 +12,10 @@ use protocol::door::{DoorChange, Usage};
 use protocol::effects::{Effects, RecordWrite, Stop};
 use protocol::id::QueueName;
 use protocol::message::CoordinatorStatus;
-use protocol::number::{Accepted, Epoch};
-use protocol::subject::LedgerSubject;
+use protocol::number::Epoch;
 
 use crate::driver::Driver;
-use crate::follower::Entry;
 use crate::inputs::Done;
-use crate::payloads::Payloads;
 use crate::{presence, steps, work_queue};
 
 /// How long a failed try to make a consumer waits.
@@ -117,23 +114,6 @@ impl Driver {
             self.alarms.remove(0);
         }
         self.alarms.push(text);
-    }
-}
-
-/// Keeps the payload of a submission, and drops that of a job that got an outcome.
-pub(crate) fn remember(payloads: &mut Payloads, broker: &Broker, entry: &Entry) {
-    match broker.subjects().parse_ledger(&entry.subject) {
-        LedgerSubject::Submit { .. } => {
-            let accepted = Accepted::from(entry.sequence);
-            payloads.keep(accepted, entry.headers.as_ref(), &entry.payload);
-        }
-        LedgerSubject::Outcome(name) => {
-            drop(payloads.take(name.accepted));
-        }
-        LedgerSubject::Control { .. }
-        | LedgerSubject::Config { .. }
-        | LedgerSubject::Epoch(_)
-        | LedgerSubject::Unknown => {}
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
+use async_nats::{HeaderMap, HeaderName, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use election::boot_now;
 use futures::future::BoxFuture;
@@ -91,7 +91,7 @@ impl WorkQueue {
     async fn publish(&mut self, dispatch: &Dispatch, content: Content) {
         let subject = self.broker.subjects().work(&dispatch.name);
         let reply = format!("{}.{}.{}", self.inbox, self.run, dispatch.tag);
-        let headers = headers(dispatch, content.headers);
+        let headers = headers(dispatch, content.headers.as_ref());
         self.open.push_back((dispatch.tag, boot_now()));
         let sent = self
             .broker
@@ -199,32 +199,37 @@ async fn read_content(broker: &Broker, accepted: Accepted) -> Content {
 /// The submitter's headers but the broker's own, what the queue's configuration filled in, and the
 /// sequence that must be the last.
 fn headers(dispatch: &Dispatch, submitted: Option<HeaderMap>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, values) in submitted.iter().flat_map(HeaderMap::iter) {
-        let text: &str = name.as_ref();
-        if !text.starts_with("Nats-") {
-            for value in values {
-                headers.append(name.clone(), value.clone());
-            }
-        }
-    }
+    let mut headers = submitted.map_or_else(HeaderMap::new, without_the_brokers);
+    let mut insert = |name, value: &str| headers.insert(HeaderName::from_static(name), value);
     let spec = &dispatch.spec;
-    headers.insert(header::KIND, spec.kind.as_str());
+    insert(header::KIND, spec.kind.as_str());
     if let Some(key) = &spec.key {
-        headers.insert(header::KEY, key.as_str());
+        insert(header::KEY, key.as_str());
     }
     if let Some(timeout) = spec.timeout {
-        headers.insert(
-            header::TIMEOUT,
-            format!("{}ms", timeout.as_millis()).as_str(),
-        );
+        insert(header::TIMEOUT, &format!("{}ms", timeout.as_millis()));
     }
-    headers.insert(header::EPOCH, dispatch.epoch.get().to_string().as_str());
+    insert(header::EPOCH, &dispatch.epoch.get().to_string());
     headers.insert(
         async_nats::header::NATS_EXPECTED_LAST_SEQUENCE,
         dispatch.expected.get().to_string().as_str(),
     );
     headers
+}
+
+/// The headers without those that mean something to the broker: almost always all of them.
+fn without_the_brokers(headers: HeaderMap) -> HeaderMap {
+    let is_free = |name: &HeaderName| !<_ as AsRef<str>>::as_ref(name).starts_with("Nats-");
+    if headers.iter().all(|(name, _)| is_free(name)) {
+        return headers;
+    }
+    let mut kept = HeaderMap::new();
+    for (name, values) in headers.iter().filter(|(name, _)| is_free(name)) {
+        for value in values {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
 }
 
 /// What a re-read of a payload gives.

@@ -92,7 +92,8 @@ impl JobId {
         if encoded.len() > ID_LEN_MAX {
             return Err(too_long(encoded));
         }
-        let canonical = decode(encoded).is_some_and(|raw| encode(&raw) == encoded);
+        let canonical =
+            is_plain(encoded) || decode(encoded).is_some_and(|raw| encode(&raw) == encoded);
         if !canonical {
             return refuse(
                 "it is not in the canonical encoded form: percent-encode only what a subject cannot hold (space, control characters, `*`, `>`, `%`, a leading, trailing or doubled dot), in upper-case hex",
@@ -124,6 +125,13 @@ fn too_long(text: &str) -> NameError {
 
 fn must_encode(symbol: char) -> bool {
     symbol.is_control() || symbol.is_whitespace() || matches!(symbol, '*' | '>' | '%')
+}
+
+/// Whether nothing in it needs an encoding: almost every id, told without making one.
+fn is_plain(text: &str) -> bool {
+    let is_safe = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'*' | b'>' | b'%');
+    let dots_stand_alone = !text.starts_with('.') && !text.ends_with('.') && !text.contains("..");
+    dots_stand_alone && text.bytes().all(is_safe)
 }
 
 fn encode(raw: &str) -> String {
@@ -296,6 +304,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{JobId, Key, Kind, QueueName};
+
+    #[test]
+    fn what_is_told_plain_at_a_glance_encodes_to_itself() {
+        for id in ["a", "INV-1001", "a.b.c", "a/b:c", "~!@#$^&()"] {
+            assert!(super::is_plain(id), "{id}");
+            assert_eq!(super::encode(id), id);
+        }
+        for id in [
+            ".a", "a.", "a..b", "a b", "a*", "a>", "a%41", "\u{e9}", "a\n",
+        ] {
+            assert!(!super::is_plain(id), "{id}");
+        }
+    }
 
     #[test]
     fn an_id_has_one_encoded_form() {

@@ -7,17 +7,24 @@
 //! end of its output and the folder of the server is kept. A test that returns an `Err` loses both.
 
 pub mod bench;
+pub mod book;
 pub mod cluster;
 pub mod demo;
+pub mod hand;
 pub mod natscli;
 pub mod port;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod raw;
+pub mod runs;
 pub mod server;
+pub mod system;
+pub mod tap;
 pub mod wait;
 
 pub use cluster::Cluster;
 pub use natscli::NatsCli;
 pub use process::Process;
 pub use server::{Server, ServerOptions};
+pub use system::{Lease, Size, System};

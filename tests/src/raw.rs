@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use async_nats::{HeaderMap, RequestErrorKind};
+use async_nats::{HeaderMap, RequestErrorKind, StatusCode};
 use bytes::Bytes;
+use futures::StreamExt;
 use serde::Deserialize;
 
 /// How long the server may take to answer a write.
@@ -133,6 +134,43 @@ pub async fn publish_raw(client: &async_nats::Client, message: Message) -> Resul
         Some(bytes) => read_answer(&bytes),
         None => Ok(Answer::Silent),
     }
+}
+
+/// Publishes the messages in their order, without waiting for an answer in between, and reads the
+/// answers, in the same order.
+///
+/// # Errors
+/// As [`publish_raw`].
+pub async fn publish_window(
+    client: &async_nats::Client,
+    messages: Vec<Message>,
+) -> Result<Vec<Answer>> {
+    let inbox = client.new_inbox();
+    let mut replies = client.subscribe(format!("{inbox}.*")).await?;
+    let mut answers = vec![Answer::Silent; messages.len()];
+    for (index, message) in messages.into_iter().enumerate() {
+        let Message {
+            subject,
+            headers,
+            payload,
+        } = message;
+        let reply = format!("{inbox}.{index}");
+        client
+            .publish_with_reply_and_headers(subject, reply, headers, payload)
+            .await
+            .context("publish a message of the window")?;
+    }
+    for _ in 0..answers.len() {
+        let reply = tokio::time::timeout(ANSWER, replies.next()).await;
+        let Ok(Some(reply)) = reply else { break };
+        let index = reply.subject.rsplit('.').next().map(str::parse::<usize>);
+        let Some(Ok(index)) = index else { continue };
+        answers[index] = match reply.status {
+            Some(StatusCode::NO_RESPONDERS) => Answer::NoResponders,
+            _ => read_answer(&reply.payload)?,
+        };
+    }
+    Ok(answers)
 }
 
 /// Publishes the messages as one atomic batch and reads the answer to its commit.

@@ -67,7 +67,7 @@ pub struct JobContext {
 #[derive(Debug)]
 struct Inner {
     info: Arc<JobInfo>,
-    headers: HeaderMap,
+    headers: Arc<HeaderMap>,
     time_out_at: Option<Moment>,
     cancellation: Cancellation,
 }
@@ -91,7 +91,7 @@ impl Cancellation {
 impl JobContext {
     pub(crate) fn new(
         info: Arc<JobInfo>,
-        headers: HeaderMap,
+        headers: Arc<HeaderMap>,
         time_out_at: Option<Moment>,
         cancellation: Cancellation,
     ) -> Self {

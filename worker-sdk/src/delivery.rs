@@ -22,7 +22,7 @@ pub(crate) struct Work {
     pub(crate) count: u64,
     pub(crate) stored: Timestamp,
     pub(crate) orders: Orders,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Arc<HeaderMap>,
     pub(crate) payload: Bytes,
 }
 
@@ -95,7 +95,7 @@ impl Work {
             count: told.count,
             stored: told.stored,
             orders,
-            headers,
+            headers: Arc::new(headers),
             payload,
         })
     }
@@ -106,7 +106,7 @@ fn orders(queue: &QueueName, headers: &HeaderMap) -> Orders {
         let error = OutcomeError::permanent("bad-headers", &why);
         Orders::Unreadable(Outcome::ended(Status::Failed, error).to_body())
     };
-    match Submission::parse(|name| headers.get(name).map(|value| value.as_str())) {
+    match Submission::parse(|name| nats_config::header(headers, name)) {
         Ok(Parsed::Newer(version)) => Orders::Newer(version),
         Ok(Parsed::Known(submission)) => {
             match submission

@@ -55,19 +55,10 @@ pub(crate) struct Setup {
 
 /// Where answers and deliveries arrive.
 pub(crate) struct Inboxes {
-    /// Deliveries, what the broker says about pulls, echoes: one subscription, so in order.
+    /// Deliveries, and what the broker says about pulls.
     pub(crate) pulls: String,
     /// Answers to outcomes and progress acks.
     pub(crate) answers: String,
-}
-
-impl Inboxes {
-    /// Whether `subject` is one of them.
-    fn has(&self, subject: &str) -> bool {
-        [&self.pulls, &self.answers]
-            .iter()
-            .any(|inbox| subject.starts_with(inbox.as_str()))
-    }
 }
 
 /// What a lookup found.

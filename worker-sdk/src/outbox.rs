@@ -6,6 +6,7 @@ use async_nats::message::OutboundMessage;
 use async_nats::{Client, HeaderMap, Subject};
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt};
+use tokio::task::coop::unconstrained;
 
 /// The messages of one round.
 #[derive(Debug)]
@@ -105,20 +106,28 @@ impl Outbox {
     /// Hands all messages to the client, and never waits for it.
     pub(crate) fn send(&mut self) {
         let connected = self.client.connection_state() == State::Connected;
+        let mut no_room = 0_u64;
         for message in self.messages.drain(..) {
-            let sent = connected
-                && self
-                    .client
-                    .feed(message)
-                    .now_or_never()
-                    .is_some_and(|fed| fed.is_ok());
-            if !sent {
+            if !connected {
                 self.dropped += 1;
+                continue;
             }
+            // Unconstrained: tokio would otherwise refuse the channel after some 128 messages of
+            // one round, room or not.
+            let fed = unconstrained(self.client.feed(message)).now_or_never();
+            if fed.is_none_or(|fed| fed.is_err()) {
+                no_room += 1;
+            }
+        }
+        if no_room > 0 {
+            tracing::warn!(
+                no_room,
+                "messages were not sent: the client's queue is full, or one is too large"
+            );
         }
     }
 
-    /// How many messages were dropped since the last call.
+    /// How many messages were dropped since the last call, without a connection or muted.
     pub(crate) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use async_nats::Subscriber;
-use futures::StreamExt;
 use futures::stream::{Fuse, ReadyChunks};
+use futures::{FutureExt, StreamExt};
 use protocol::id::WorkerId;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
+use tokio::task::coop::unconstrained;
 
 use crate::clock;
 use crate::engine::{Drained, Engine, Setup, Stopped};
@@ -129,6 +130,24 @@ async fn run(
 ) -> Stopped {
     loop {
         tokio::select! {
+            // What must not wait comes first: pings, echoes, the clock. All else is bounded by the
+            // slots, so nothing starves.
+            biased;
+            message = sources.core.next() => match message {
+                Some(message) => {
+                    if engine.is_echo(&message) {
+                        take_all(&mut sources.pulls, &mut engine);
+                    }
+                    engine.heard(message, clock::now());
+                }
+                // The client was closed for good: nothing can be kept or said any more.
+                None => return closed(&mut engine),
+            },
+            _ = sources.clock.tick() => engine.look(clock::now()),
+            patience = stop_asked(&mut stop), if !engine.is_stopping() => {
+                engine.stop(patience, clock::now());
+                take_no_more(&mut sources.pulls).await;
+            }
             Some(messages) = sources.pulls.next() => {
                 let now = clock::now();
                 for message in messages {
@@ -141,11 +160,6 @@ async fn run(
                     engine.answered(message, now);
                 }
             }
-            message = sources.core.next() => match message {
-                Some(message) => engine.heard(message, clock::now()),
-                // The client was closed for good: nothing can be kept or said any more.
-                None => return closed(&mut engine),
-            },
             Some(joined) = engine.handlers.join_next_with_id() => {
                 engine.ended(joined);
                 for _ in 0..CHUNK {
@@ -159,11 +173,6 @@ async fn run(
                 Ok(looked) => engine.looked_up(looked, clock::now()),
                 Err(error) => tracing::error!(%error, "a look-up broke"),
             },
-            _ = sources.clock.tick() => engine.look(clock::now()),
-            patience = stop_asked(&mut stop), if !engine.is_stopping() => {
-                engine.stop(patience, clock::now());
-                take_no_more(&mut sources.pulls).await;
-            }
         }
         engine.settle(clock::now());
         let drained = if sources.pulls.is_done() {
@@ -173,6 +182,18 @@ async fn run(
         };
         if engine.is_over(drained, clock::now()) {
             return leave(&mut engine).await;
+        }
+    }
+}
+
+/// Handles all that the pull inbox holds. Nothing comes in meanwhile: the connection has its turn on
+/// the same thread.
+fn take_all(pulls: &mut Fuse<ReadyChunks<Subscriber>>, engine: &mut Engine) {
+    // Unconstrained: else tokio would call a full inbox empty after some 128 messages.
+    while let Some(Some(messages)) = unconstrained(pulls.next()).now_or_never() {
+        let now = clock::now();
+        for message in messages {
+            engine.pulled(message, now);
         }
     }
 }

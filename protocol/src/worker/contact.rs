@@ -1,5 +1,6 @@
-//! Whether the broker still carries this worker's messages. Only its own echoes count: an election
-//! on the broker leaves JetStream requests unanswered and cuts nobody off.
+//! Whether the broker still carries this worker's messages. What counts is what came back: its own
+//! echoes, and answers. What stays unanswered says nothing: an election on the broker leaves
+//! JetStream requests unanswered and cuts nobody off.
 
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::leadership::Moment;
 
 /// How often a worker sends a message to itself.
 pub const ECHO_EVERY: Duration = Duration::from_millis(250);
-/// After how long without an echo the broker counts as lost. A leader hands the keyed jobs of a
+/// After how long with nothing coming back the broker counts as lost. A leader hands the keyed jobs of a
 /// missing worker on later than that, so this worker has cancelled its own by then.
 pub const LOST_AFTER: Duration = Duration::from_secs(1);
 
@@ -46,10 +47,15 @@ impl Contact {
 
     /// An echo came back that was sent at `sent`.
     pub fn heard(&mut self, sent: Moment, now: Moment) -> ContactChange {
+        self.sent_before = self.sent_before.max(sent.min(now));
+        self.answered(now)
+    }
+
+    /// An answer to something else came back. Under load it may be there long before the next echo.
+    pub fn answered(&mut self, now: Moment) -> ContactChange {
         let silent = now.since(self.heard) >= LOST_AFTER;
         let was_lost = self.lost;
         self.heard = now;
-        self.sent_before = self.sent_before.max(sent.min(now));
         self.lost = false;
         match (was_lost, silent) {
             (true, _) => ContactChange::Regained,
@@ -73,10 +79,9 @@ impl Contact {
         self.lost
     }
 
-    /// When the last echo that came back was sent. What arrives after it on the same subscription
-    /// was handed out later than that: the earliest that a lease can count from. (Between servers
-    /// of a cluster a message may have travelled for a moment before; the lease's margin is for
-    /// that, too.)
+    /// When the last echo that came back was sent. What arrives after it was handed out later than
+    /// that: the earliest that a lease can count from. (Between servers of a cluster a message may
+    /// have travelled for a moment before; the lease's margin is for that, too.)
     #[must_use]
     pub const fn handed_out_after(&self) -> Moment {
         self.sent_before
@@ -102,6 +107,14 @@ mod tests {
         assert!(contact.is_lost());
         assert_eq!(contact.heard(at(500), at(1_400)), ContactChange::Regained);
         assert_eq!(contact.handed_out_after(), at(500));
+    }
+
+    #[test]
+    fn an_answer_keeps_contact_and_moves_no_lease() {
+        let mut contact = Contact::new(at(0));
+        assert_eq!(contact.answered(at(900)), ContactChange::Same);
+        assert_eq!(contact.look(at(1_800)), ContactChange::Same);
+        assert_eq!(contact.handed_out_after(), at(0));
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! with no logic at all, so that a ratio says what the system costs wherever it is measured.
 
 pub mod bare;
+pub mod cpu;
+pub mod flow;
+pub mod kills;
 pub mod machine;
+pub mod report;
 pub mod system;
 pub mod table;

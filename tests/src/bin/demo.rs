@@ -10,7 +10,10 @@ use tests::demo::arguments::Arguments;
 use tests::demo::documents::documents;
 use tests::demo::findings::findings;
 use tests::demo::report::{Documents, last_line, report};
-use tests::demo::stage::play;
+use tests::demo::stage::{Interrupted, play};
+
+/// What a shell says of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -26,6 +29,10 @@ async fn main() -> Result<ExitCode> {
     let kept = |folder: tempfile::TempDir| eprintln!("kept: {}", folder.keep().display());
     let played = match played {
         Ok(played) => played,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("{error}; everything was stopped");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
         Err(error) => {
             // Where nothing was started there is nothing to look at.
             if folder.path().read_dir()?.next().is_some() {

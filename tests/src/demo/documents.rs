@@ -1,5 +1,6 @@
 //! The documents of a demo: the files of a folder, or made up. It submits nothing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -95,6 +96,12 @@ fn from_folder(folder: &Path) -> Result<Documents> {
     );
     files.sort();
     let originals: Vec<Document> = files.iter().map(|path| read(path)).collect::<Result<_>>()?;
+    let ids: BTreeSet<&str> = originals.iter().map(|d| d.id.as_str()).collect();
+    ensure!(
+        ids.len() == originals.len(),
+        "two files of {} differ in the case of .xml alone, which makes them one id; rename one",
+        folder.display()
+    );
     let copies = JOBS_MIN.div_ceil(originals.len());
     let mut note = format!("{} files of {}", originals.len(), folder.display());
     if copies > 1 {

@@ -49,8 +49,13 @@ struct Stage<'a> {
     lines: Vec<Line>,
     /// Runs that have started and not ended, by process, job, attempt and delivery.
     open: BTreeMap<(u32, u64, u64, u64), Line>,
+    /// Runs that a kill cut off and that have not started again: job and attempt, and the killed
+    /// process.
+    cut: BTreeMap<(u64, u64), u32>,
     /// How many runs have ended, for the pace.
     ended: usize,
+    /// The newest epoch that was told of.
+    epoch: u64,
     done: watch::Sender<usize>,
     answered: watch::Receiver<usize>,
     accidents: Vec<String>,
@@ -69,6 +74,11 @@ impl Played {
         self.cast.stop().await
     }
 }
+
+/// Somebody pressed Ctrl-C.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
 
 /// Runs the demo in `folder`.
 ///
@@ -105,7 +115,9 @@ pub async fn play(
         jobs: documents.len(),
         lines: Vec::new(),
         open: BTreeMap::new(),
+        cut: BTreeMap::new(),
         ended: 0,
+        epoch: 0,
         done,
         answered: answered_seen,
         accidents: Vec::new(),
@@ -114,7 +126,7 @@ pub async fn play(
         played = stage.perform(submitter, steps) => played,
         pressed = tokio::signal::ctrl_c() => {
             pressed.context("hear Ctrl-C")?;
-            Err(anyhow::anyhow!("interrupted"))
+            Err(Interrupted.into())
         }
     };
     screen.close();
@@ -175,8 +187,7 @@ impl Stage<'_> {
         let here = seen.wait_for(|seen| seen.workers >= plan::WORKERS && seen.leader.is_some());
         match tokio::time::timeout(HERE_WITHIN, here).await {
             Ok(Ok(seen)) => {
-                let (leader, epoch) = seen.leader.clone().unwrap_or_default();
-                let text = format!("{leader} leads in epoch {epoch}, {} workers", seen.workers);
+                let text = format!("{} workers are here", seen.workers);
                 self.screen.event(&text);
                 Ok(())
             }
@@ -199,6 +210,9 @@ impl Stage<'_> {
             let name = (line.pid, line.accepted, line.attempt, line.delivery);
             match line.event {
                 Event::Start => {
+                    if let Some(killed) = self.cut.remove(&(line.accepted, line.attempt)) {
+                        self.tell_rescue(&line, killed);
+                    }
                     self.open.insert(name, line.clone());
                 }
                 Event::End => {
@@ -208,16 +222,32 @@ impl Stage<'_> {
             }
             self.lines.push(line);
         }
-        let finished = self.watch.seen.borrow().finished;
-        self.done.send_replace(finished.max(self.ended));
+        self.done.send_replace(self.done());
         Ok(())
+    }
+
+    fn tell_rescue(&self, line: &Line, killed: u32) {
+        let worker = self.cast.worker_named(line.pid).unwrap_or_default();
+        let ago = self.kills.killed_ms_ago(killed).unwrap_or_default();
+        let text = format!(
+            "{} starts again on {worker}, {ago} ms after the kill",
+            line.id
+        );
+        self.screen.event(&text);
+    }
+
+    /// How many jobs are done, as far as anybody has said.
+    fn done(&self) -> usize {
+        let finished = self.watch.seen.borrow().finished;
+        finished.max(self.ended).min(self.jobs)
     }
 
     fn kill(&mut self) -> Result<()> {
         let seen = self.seen();
-        let due = self.kills.due(&seen, self.open.values());
+        let done = self.done();
+        let due = self.kills.due((&seen, done), self.open.values());
         let Some(due) = due else { return Ok(()) };
-        let percent = seen.finished * 100 / self.jobs.max(1);
+        let percent = done * 100 / self.jobs.max(1);
         let running = self.open.len();
         let victim = match due {
             kills::Due::Leader(name) => Victim::Leader { name },
@@ -256,11 +286,11 @@ impl Stage<'_> {
         }
         // All that it wrote before it died is there now.
         self.look()?;
-        let cut: Vec<String> = self
-            .open
-            .range((*pid, 0, 0, 0)..=(*pid, u64::MAX, u64::MAX, u64::MAX))
-            .map(|(_, line)| line.id.clone())
-            .collect();
+        let mut cut = Vec::new();
+        for line in self.open.values().filter(|line| line.pid == *pid) {
+            cut.push(line.id.clone());
+            self.cut.insert((line.accepted, line.attempt), *pid);
+        }
         self.open.retain(|(of, ..), _| of != pid);
         if self.kills.worker_died(name, &cut) {
             let text = match cut.is_empty() {
@@ -272,8 +302,15 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
         let seen = self.seen();
+        if let Some((leader, epoch)) = &seen.leader
+            && *epoch > self.epoch
+        {
+            self.epoch = *epoch;
+            self.screen
+                .event(&format!("{leader} leads in epoch {epoch}"));
+        }
         let mut running: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for line in self.open.values() {
             let worker = self.cast.worker_named(line.pid).unwrap_or_default();
@@ -282,7 +319,7 @@ impl Stage<'_> {
         }
         self.screen.show(&Shown {
             submitted: *self.answered.borrow(),
-            done: seen.finished.max(self.ended).min(self.jobs),
+            done: self.done(),
             leader: seen.leader.filter(|(_, epoch)| self.kills.lives(*epoch)),
             running,
         });

@@ -172,13 +172,13 @@ impl SubmitRequest {
     }
 
     /// The submitter's trace, in W3C form; the handler sees it as header `traceparent`.
-    #[must_use]
-    pub fn traceparent(mut self, trace: &str) -> Self {
-        // A line break would be another header: what cannot stand in one is no trace.
-        if let Ok(value) = trace.parse::<HeaderValue>() {
-            self.others.insert(header::TRACEPARENT, value);
-        }
-        self
+    ///
+    /// # Errors
+    /// It holds a line break, which would be another header.
+    pub fn traceparent(mut self, trace: &str) -> Result<Self, SubmitError> {
+        let value = header_value(header::TRACEPARENT, trace)?;
+        self.others.insert(header::TRACEPARENT, value);
+        Ok(self)
     }
 
     /// What the handler gets.

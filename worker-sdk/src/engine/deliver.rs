@@ -1,5 +1,4 @@
-//! What arrives on the pull inbox: work, what the broker says about pulls, echoes. All of it in the
-//! broker's order, which the leases rely on.
+//! What arrives on the pull inbox: work, and what the broker says about pulls.
 
 use async_nats::{Message, StatusCode};
 use protocol::leadership::Moment;
@@ -32,11 +31,6 @@ impl Engine {
             .strip_prefix(self.inboxes.pulls.as_str())
             .and_then(|rest| rest.strip_prefix('.'));
         match own.and_then(|rest| rest.split_once('.')) {
-            Some(("e", sent)) => {
-                if let Ok(nanos) = sent.parse() {
-                    self.echoed(Moment::from_nanos(nanos), now);
-                }
-            }
             Some(("m", pull)) => {
                 let pull = pull
                     .split_once('.')

@@ -1,7 +1,6 @@
 //! What arrives beside deliveries: answers to writes, core messages, lookups, echoes.
 
 use async_nats::{Message, StatusCode};
-use bytes::Bytes;
 use protocol::answer::Answer;
 use protocol::leadership::Moment;
 use protocol::message::WorkerTold;
@@ -18,16 +17,12 @@ impl Engine {
             .and_then(|rest| rest.strip_prefix('.'))
             .and_then(|rest| rest.split_once('.'));
         let Some((what, rest)) = own else { return };
-        if what == "e" {
-            if let Ok(nanos) = rest.parse() {
-                self.echoed(Moment::from_nanos(nanos), now);
-            }
-            return;
-        }
         let parsed = rest
             .split_once('.')
             .and_then(|(id, ask)| Some((id.parse().ok()?, Ask(ask.parse().ok()?))));
         let Some((id, ask)) = parsed else { return };
+        let change = self.contact.answered(now);
+        self.contact_changed(change, now);
         let nobody = message.status == Some(StatusCode::NO_RESPONDERS);
         match what {
             "w" if nobody => self.tell(id, Event::Written(ask, Answer::NoResponders), now),
@@ -51,9 +46,7 @@ impl Engine {
                 self.outbox.tell(reply, worker.to_string());
             }
         } else if subject == self.subjects.worker_echo(worker) {
-            if let Some(reply) = message.reply.filter(|reply| self.inboxes.has(reply)) {
-                self.outbox.insist(reply, None, Bytes::new());
-            }
+            self.echoed(&message.payload, now);
         } else if subject == self.subjects.worker_roll_call() {
             self.say_here();
         } else if subject == self.subjects.worker_told(worker) {
@@ -93,22 +86,28 @@ impl Engine {
         }
     }
 
-    /// Two hops: to this worker's echo subject, and from there to its inbox, where it arrives in
-    /// order with the deliveries.
-    pub(super) fn send_echo(&mut self, now: Moment) {
-        let inbox = if self.stopping.is_some() {
-            &self.inboxes.answers
-        } else {
-            &self.inboxes.pulls
-        };
-        let reply = format!("{inbox}.e.{}", now.as_nanos());
-        let subject = self.subjects.worker_echo(&self.setup.worker);
-        self.outbox.insist(subject, Some(reply), Bytes::new());
+    /// Whether `message` is one of this worker's own echoes. What the pull inbox holds then is older
+    /// than the echo, and must be handled before it.
+    pub(crate) fn is_echo(&self, message: &Message) -> bool {
+        message.subject.as_str() == self.subjects.worker_echo(&self.setup.worker)
     }
 
-    pub(super) fn echoed(&mut self, sent: Moment, now: Moment) {
-        let change = self.contact.heard(sent, now);
-        self.contact_changed(change, now);
+    /// An echo says when it was sent.
+    pub(super) fn send_echo(&mut self, now: Moment) {
+        let subject = self.subjects.worker_echo(&self.setup.worker);
+        let sent = now.as_nanos().to_string();
+        self.outbox.insist(subject, None, sent.into());
+    }
+
+    fn echoed(&mut self, payload: &[u8], now: Moment) {
+        let sent = std::str::from_utf8(payload)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        // The very first one, at the worker's start, is empty.
+        if let Some(nanos) = sent {
+            let change = self.contact.heard(Moment::from_nanos(nanos), now);
+            self.contact_changed(change, now);
+        }
     }
 
     pub(super) fn contact_changed(&mut self, change: ContactChange, now: Moment) {

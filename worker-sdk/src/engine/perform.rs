@@ -1,5 +1,6 @@
 //! Does what the rules ask for, in their order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -120,7 +121,7 @@ impl Engine {
         let info = entry.work.info(&self.setup.worker, kind, key.as_ref());
         let context = JobContext::new(
             info,
-            entry.work.headers.clone(),
+            Arc::clone(&entry.work.headers),
             timeout.map(|timeout| now.after(timeout)),
             entry.cancellation.clone(),
         );

@@ -84,10 +84,14 @@ impl Engine {
         } else {
             self.queues
                 .iter()
-                .map(|queue| Handles {
-                    queue: queue.handlers.queue.clone(),
-                    kinds: queue.handlers.kinds.keys().cloned().collect(),
-                    slots: queue.handlers.slots,
+                .map(|queue| {
+                    let mut kinds: Vec<_> = queue.handlers.kinds.keys().cloned().collect();
+                    kinds.sort();
+                    Handles {
+                        queue: queue.handlers.queue.clone(),
+                        kinds,
+                        slots: queue.handlers.slots,
+                    }
                 })
                 .collect()
         };

@@ -4,6 +4,7 @@ mod asking;
 mod client;
 mod outage;
 mod redelivery;
+mod roles;
 mod running;
 mod stopping;
 mod support;

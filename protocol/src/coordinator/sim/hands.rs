@@ -230,7 +230,10 @@ impl Sim {
             let tag = write.tag;
             let answer = Answer::Unanswered;
             self.answer(Some(owner), Event::Dispatched { tag, answer });
-            // The write itself is on its way all the same, and what follows it too.
+            // The write itself is on its way all the same, and what follows it too; or it is lost.
+            if self.rng.one_in(2) == 0 {
+                self.pipes[at].writes.pop_front();
+            }
             return;
         }
         if let Some(write) = pipe.writes.pop_front() {
@@ -252,8 +255,10 @@ impl Sim {
             Packet::Write(Some(owner), accepted, subject, body) if is_late => {
                 let answer = Answer::Unanswered;
                 self.answer(Some(owner), Event::Wrote { accepted, answer });
-                self.packets
-                    .push(Packet::Write(None, accepted, subject, body));
+                if self.rng.one_in(2) == 0 {
+                    let write = Packet::Write(None, accepted, subject, body);
+                    self.packets.push(write);
+                }
             }
             Packet::Write(owner, accepted, subject, body) => {
                 let content = (Vec::new(), body);
@@ -270,7 +275,9 @@ impl Sim {
                     _ => Event::Fenced(epoch, Answer::Unanswered),
                 };
                 self.answer(Some(owner), event);
-                self.packets.push(Packet::Step(None, epoch, step, n));
+                if self.rng.one_in(2) == 0 {
+                    self.packets.push(Packet::Step(None, epoch, step, n));
+                }
             }
             Packet::Step(owner, epoch, step, folded) => self.step(owner, epoch, step, folded),
             Packet::Looked(owner, epoch, last, folded) => {

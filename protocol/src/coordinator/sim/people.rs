@@ -196,9 +196,11 @@ impl Sim {
             return Stage::Acking;
         }
         match self.rng.one_in(6) {
-            // On its way, without an answer.
+            // On its way, without an answer; or lost.
             0 if !self.is_calm => {
-                self.packets.push(Packet::Outcome(subject, body));
+                if self.rng.one_in(2) == 0 {
+                    self.packets.push(Packet::Outcome(subject, body));
+                }
                 Stage::Unsure(status)
             }
             // There, without an answer.

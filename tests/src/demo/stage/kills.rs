@@ -1,5 +1,7 @@
 //! The moments of the kills: first the leader, then, when another leads, a worker inside a handler.
 
+use std::collections::BTreeMap;
+
 use crate::demo::clock::{self, Instants};
 use crate::demo::evidence::{Kill, Victim};
 use crate::demo::plan::Pace;
@@ -14,6 +16,10 @@ const WORKER_FROM: usize = 50;
 const NONE_FROM: usize = 76;
 /// Workers that may be killed until one was inside a handler.
 const WORKERS_MAX: usize = 2;
+
+/// A run of this age has been announced. What a worker took in its last millisecond nobody knows of:
+/// it waits for its lease, which is not what a demo is there to show.
+const SETTLED_NS: u64 = 3_000_000;
 
 /// What is to be killed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +47,7 @@ impl Kills {
     pub(super) const fn new(jobs: usize, pace: Pace) -> Self {
         Self {
             jobs,
-            young_ns: pace.work_ms_min * 1_000_000 / 2,
+            young_ns: pace.work_ms_min * 1_000_000 * 3 / 4,
             all: Vec::new(),
             leader_epoch: None,
             workers: 0,
@@ -55,31 +61,42 @@ impl Kills {
         &self.all
     }
 
-    /// Whether the moment for a kill has come. `open`: the runs that have not ended.
+    /// Whether the moment for a kill has come. `done`: how many jobs are; `open`: the runs that have
+    /// not ended.
     pub(super) fn due<'a>(
         &mut self,
-        seen: &Seen,
+        (seen, done): (&Seen, usize),
         open: impl Iterator<Item = &'a Line>,
     ) -> Option<Due> {
-        let reached = |percent| seen.finished * 100 >= percent * self.jobs;
+        let reached = |percent| done * 100 >= percent * self.jobs;
         if reached(NONE_FROM) {
             return None;
         }
         let (leader, epoch) = seen.leader.clone()?;
-        let now = clock::boot_ns();
-        let young = open
-            .max_by_key(|line| line.t)
-            .filter(|line| now.saturating_sub(line.t) < self.young_ns)?;
+        let victim = self.in_the_middle(open, clock::boot_ns())?;
         match self.leader_epoch {
             None if reached(LEADER_FROM) => {
                 self.leader_epoch = Some(epoch);
                 Some(Due::Leader(leader))
             }
             Some(killed) if epoch > killed && reached(WORKER_FROM) && self.wants_worker() => {
-                Some(Due::Worker(young.pid))
+                Some(Due::Worker(victim))
             }
             Some(_) | None => None,
         }
+    }
+
+    /// A worker that is in the middle of what it runs: the kill will find it there.
+    fn in_the_middle<'a>(&self, open: impl Iterator<Item = &'a Line>, now: u64) -> Option<u32> {
+        let mut youngest: BTreeMap<u32, u64> = BTreeMap::new();
+        for line in open {
+            let age = now.saturating_sub(line.t);
+            let known = youngest.entry(line.pid).or_insert(age);
+            *known = age.min(*known);
+        }
+        let middle = SETTLED_NS..self.young_ns;
+        let found = youngest.iter().find(|(_, age)| middle.contains(age));
+        found.map(|(pid, _)| *pid)
     }
 
     const fn wants_worker(&self) -> bool {
@@ -92,6 +109,14 @@ impl Kills {
             self.waiting = true;
         }
         self.all.push(Kill { victim, at });
+    }
+
+    /// How many milliseconds ago the worker of this process was killed.
+    pub(super) fn killed_ms_ago(&self, pid: u32) -> Option<u64> {
+        let found = self.all.iter().find(
+            |kill| matches!(kill.victim, Victim::Worker { pid: killed, .. } if killed == pid),
+        );
+        found.map(|kill| clock::boot_ns().saturating_sub(kill.at.boot_ns) / 1_000_000)
     }
 
     /// Whether the leader of this epoch was not killed.

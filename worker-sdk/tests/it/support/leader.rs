@@ -31,7 +31,11 @@ pub(crate) struct Ack {
 
 impl Leader {
     pub(crate) async fn start(url: &str) -> Self {
-        let client = async_nats::connect(url).await.expect("connect");
+        Self::start_as(async_nats::ConnectOptions::new(), url).await
+    }
+
+    pub(crate) async fn start_as(options: async_nats::ConnectOptions, url: &str) -> Self {
+        let client = options.connect(url).await.expect("connect");
         let broker = Broker::new(client.clone(), Names::default());
         broker
             .provision(&Settings::default(), Mode::Create, Ledger::MayBeNew)

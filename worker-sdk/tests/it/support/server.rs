@@ -1,32 +1,40 @@
 //! One nats-server with JetStream, on a port and a folder of its own.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 
 /// How long anything that must happen may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Below the ports that Linux takes for outgoing connections: a client that dials a dead one of
+/// those may be given it as its own, and then talks to itself.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
 pub(crate) struct Server {
     folder: TempDir,
     port: u16,
+    /// Text of its configuration, beside address, port and store.
+    config: String,
     running: Option<(Child, BufReader<ChildStderr>)>,
 }
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
+        Self::start_with("").await
+    }
+
+    pub(crate) async fn start_with(config: &str) -> Self {
         let mut server = Self {
             folder: tempfile::tempdir().expect("a folder"),
-            port,
+            port: free_port(),
+            config: config.to_owned(),
             running: None,
         };
         server.start_again().await;
@@ -39,11 +47,15 @@ impl Server {
 
     pub(crate) async fn start_again(&mut self) {
         let program = std::env::var("NATS_SERVER_BIN").unwrap_or_else(|_| "nats-server".to_owned());
+        let config = self.folder.path().join("server.conf");
+        std::fs::write(&config, &self.config).expect("its configuration");
         let mut child = Command::new(program)
             .args(["-js", "-a", "127.0.0.1", "-p"])
             .arg(self.port.to_string())
             .arg("-sd")
             .arg(self.folder.path())
+            .arg("-c")
+            .arg(&config)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -65,9 +77,13 @@ impl Server {
         self.running = Some((child, log));
     }
 
-    pub(crate) async fn kill(&mut self) {
-        let (mut child, _log) = self.running.take().expect("it runs");
+    /// The log since its start.
+    pub(crate) async fn kill(&mut self) -> String {
+        let (mut child, mut log) = self.running.take().expect("it runs");
         child.kill().await.expect("it can be killed");
+        let mut text = String::new();
+        log.read_to_string(&mut text).await.expect("its log");
+        text
     }
 
     /// Returns once each of its threads stands still.
@@ -96,4 +112,14 @@ impl Server {
         let pid = i32::try_from(child.id().expect("it runs")).expect("a process id");
         Pid::from_raw(pid).expect("a process id")
     }
+}
+
+fn free_port() -> u16 {
+    let count = PORTS.end - PORTS.start;
+    let start = RandomState::new().hash_one(0) % u64::from(count);
+    let start = u16::try_from(start).expect("below a port");
+    (0..count)
+        .map(|step| PORTS.start + (start + step) % count)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }

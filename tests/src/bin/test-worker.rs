@@ -1,0 +1,151 @@
+//! A worker whose handler does what the payload says: it fails, blocks or kills its process on
+//! demand. For tests alone; it decides nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use worker_sdk::{Bytes, JobContext, JobError, JobLog, Worker, WorkerOptions};
+
+/// Does what each payload says: `{"do":"work","ms":20}`.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The broker's addresses.
+    #[arg(long)]
+    server: String,
+    /// The worker's name.
+    #[arg(long)]
+    name: String,
+    /// Where each start and end of the handler is written.
+    #[arg(long)]
+    log: PathBuf,
+    /// The queues.
+    #[arg(long, required = true)]
+    queue: Vec<String>,
+    /// The kinds that it handles; none: each queue's name.
+    #[arg(long)]
+    kind: Vec<String>,
+    /// How many jobs of a queue run at once.
+    #[arg(long, default_value_t = 4)]
+    slots: u32,
+    /// How long a stop waits for its jobs, in milliseconds.
+    #[arg(long, default_value_t = 5_000)]
+    patience: u64,
+}
+
+/// What a payload may ask for. `ms` is how long it takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Task {
+    #[serde(rename = "do")]
+    what: What,
+    ms: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum What {
+    /// Completes after `ms`.
+    #[default]
+    Work,
+    /// Fails after `ms`; another attempt may do better.
+    Fail,
+    /// Fails on the first attempt alone.
+    FailOnce,
+    /// Fails for good.
+    Permanent,
+    /// Panics.
+    Panic,
+    /// Ends the process.
+    Exit,
+    /// Blocks its thread for `ms`, deaf to everything.
+    Block,
+    /// The first delivery never ends by itself; a later one completes.
+    HangFirst,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let log = JobLog::append(&arguments.log).context("open the log")?;
+    let options = WorkerOptions::new(&arguments.server, &arguments.name)
+        .slots(arguments.slots)
+        .cancel_grace(Duration::from_secs(1))
+        .observer(Arc::new(log));
+    let mut builder = Worker::builder(options);
+    for queue in &arguments.queue {
+        let kinds = match arguments.kind.as_slice() {
+            [] => std::slice::from_ref(queue),
+            kinds => kinds,
+        };
+        for kind in kinds {
+            builder = builder.handle_bytes(kind, queue, run);
+        }
+    }
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let mut term = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
+    let worker = builder.start().await?;
+    tracing::info!(worker = %worker.id(), "ready");
+    let patience = Duration::from_millis(arguments.patience);
+    let stopped = worker.run_until(term.recv(), patience).await;
+    tracing::info!(?stopped, "ended");
+    Ok(())
+}
+
+async fn run(payload: Bytes, context: JobContext) -> Result<Value, JobError> {
+    let task: Task = match payload.is_empty() {
+        true => Task::default(),
+        false => serde_json::from_slice(&payload)?,
+    };
+    let span = Duration::from_millis(task.ms);
+    match task.what {
+        What::Work => spend(span, &context).await?,
+        What::Fail => {
+            spend(span, &context).await?;
+            return Err(JobError::retry("asked to fail"));
+        }
+        What::FailOnce if context.attempt().get() == 1 => {
+            return Err(JobError::retry("asked to fail once"));
+        }
+        What::FailOnce => {}
+        What::Permanent => return Err(JobError::permanent("asked", "asked to fail for good")),
+        What::Panic => panic!("asked to panic"),
+        What::Exit => std::process::abort(),
+        What::Block => block(span),
+        What::HangFirst if context.delivery() == 1 => {
+            spend(Duration::from_secs(3_600), &context).await?;
+        }
+        What::HangFirst => {}
+    }
+    Ok(json!({
+        "token": context.token().to_string(),
+        "pid": std::process::id(),
+    }))
+}
+
+/// Takes so long, unless it is cancelled.
+async fn spend(span: Duration, context: &JobContext) -> Result<(), JobError> {
+    match tokio::time::timeout(span, context.cancelled()).await {
+        Ok(reason) => Err(JobError::cancelled(format!("{reason:?}"))),
+        Err(_over) => Ok(()),
+    }
+}
+
+/// Holds the thread.
+fn block(span: Duration) {
+    let start = Instant::now();
+    while let Some(left) = span
+        .checked_sub(start.elapsed())
+        .filter(|left| !left.is_zero())
+    {
+        std::thread::park_timeout(left);
+    }
+}

@@ -1,0 +1,448 @@
+//! The whole system in a test: one or three real NATS servers, coordinators and workers as real
+//! processes, and the ledger as it grows.
+//!
+//! It never judges and never mends: a process that ends stays ended.
+
+use std::process::Output;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use async_nats::Client;
+use coordinator::queue_record;
+use coordinator::roll_call::{GATHER, roll_call};
+use futures::StreamExt;
+use nats_config::{Broker, Ledger, Mode, Names, Replicas, Settings};
+use protocol::config::QueueConfig;
+use protocol::number::Revision;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::book::{Job, Led};
+use crate::cluster::Cluster;
+use crate::process::Process;
+use crate::program::workspace_binary;
+use crate::raw::{Answer, Message, publish_raw};
+use crate::runs::{self, Run};
+use crate::server::Server;
+use crate::tap::Tap;
+use crate::wait::{PATIENCE, eventually, within};
+
+/// The queue of the tests.
+pub const QUEUE: &str = "work";
+
+/// The room of the ledger: the broker sets it aside on the disk of the tests' machine.
+const LEDGER_BYTES_MAX: u64 = 256 << 20;
+
+/// Written by a coordinator that has caught up.
+const STANDS: &str = "standing for leadership";
+
+/// Submissions under way at a time.
+const SUBMITTING: usize = 32;
+
+/// A load on three servers that lose one, on a machine that has much to do.
+const ALL: Duration = Duration::from_secs(120);
+
+/// On how many servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// One server; each stream has one replica.
+    One,
+    /// Three servers; each stream has three replicas.
+    Three,
+}
+
+/// The times of the election.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// So short that a test sees it end.
+    Test,
+    /// Longer than a busy machine makes anybody wait.
+    Quick,
+    /// Longer than an election of the broker.
+    Stable,
+}
+
+impl Lease {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Quick => "quick",
+            Self::Stable => "stable",
+        }
+    }
+}
+
+/// The servers of a system.
+pub enum Servers {
+    /// One.
+    One(Box<Server>),
+    /// Three.
+    Three(Box<Cluster>),
+}
+
+/// Servers, a connection to them, and what the ledger says.
+pub struct System {
+    /// The servers.
+    pub servers: Servers,
+    /// The test's own connection.
+    pub client: Client,
+    /// The same with the names of what exists on the broker.
+    pub broker: Broker,
+    /// What the ledger says.
+    pub tap: Tap,
+    lease: Lease,
+    logs: TempDir,
+}
+
+impl System {
+    /// Starts the servers. Streams are made by the first coordinator.
+    ///
+    /// # Errors
+    /// When they do not come up.
+    pub async fn start(size: Size, lease: Lease) -> Result<Self> {
+        let (servers, client) = match size {
+            Size::One => {
+                let server = Server::start().await?;
+                let client = server.connect().await?;
+                (Servers::One(Box::new(server)), client)
+            }
+            Size::Three => {
+                let cluster = Cluster::start().await?;
+                let client = cluster.connect().await?;
+                (Servers::Three(Box::new(cluster)), client)
+            }
+        };
+        let broker = Broker::new(client.clone(), Names::default());
+        let tap = Tap::open(&client, broker.names().ledger());
+        let logs = tempfile::tempdir().context("make a folder for logs")?;
+        Ok(Self {
+            servers,
+            client,
+            broker,
+            tap,
+            lease,
+            logs,
+        })
+    }
+
+    /// Starts the servers and makes the streams, with nobody to lead.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn with_streams(size: Size) -> Result<Self> {
+        let system = Self::start(size, Lease::Test).await?;
+        let settings = Settings {
+            replicas: match size {
+                Size::One => Replicas::One,
+                Size::Three => Replicas::Three,
+            },
+            ledger_bytes_max: LEDGER_BYTES_MAX,
+            ..Settings::default()
+        };
+        let made = system
+            .broker
+            .provision(&settings, Mode::Create, Ledger::MayBeNew);
+        made.await?;
+        Ok(system)
+    }
+
+    /// Starts the servers, a coordinator `a`, and the queue [`QUEUE`] with quick retries.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn with_leader(size: Size, lease: Lease) -> Result<(Self, Process)> {
+        Self::with_queue(size, lease, &quick_retries()).await
+    }
+
+    /// Starts the servers, a coordinator `a`, and the queue [`QUEUE`].
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn with_queue(
+        size: Size,
+        lease: Lease,
+        config: &QueueConfig,
+    ) -> Result<(Self, Process)> {
+        let system = Self::start(size, lease).await?;
+        let leader = system.coordinator("a").await?;
+        system.queue(QUEUE, config).await?;
+        let led = system.leader_after(0).await;
+        led.with_context(|| format!("{} wrote last:\n{}", leader.name(), leader.tail()))?;
+        Ok((system, leader))
+    }
+
+    /// The addresses of all servers.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match &self.servers {
+            Servers::One(server) => server.url(),
+            Servers::Three(cluster) => cluster.url(),
+        }
+    }
+
+    /// The one server.
+    ///
+    /// # Panics
+    /// When there are three.
+    pub fn server(&mut self) -> &mut Server {
+        match &mut self.servers {
+            Servers::One(server) => server,
+            Servers::Three(_) => panic!("this system has three servers"),
+        }
+    }
+
+    /// The three servers.
+    ///
+    /// # Panics
+    /// When there is one.
+    pub fn cluster(&mut self) -> &mut Cluster {
+        match &mut self.servers {
+            Servers::Three(cluster) => cluster,
+            Servers::One(_) => panic!("this system has one server"),
+        }
+    }
+
+    /// `coordinator run` for this system at these addresses, not yet started.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn coordinator_command(&self, name: &str, url: &str) -> Result<Command> {
+        let replicas = match self.servers {
+            Servers::One(_) => "1",
+            Servers::Three(_) => "3",
+        };
+        let mut command = coordinator_binary()?;
+        command.args(["--server", url, "run", "--name", name]);
+        command.args(["--lease", self.lease.as_str(), "--replicas", replicas]);
+        command.args(["--ledger-max-bytes", &LEDGER_BYTES_MAX.to_string()]);
+        Ok(command)
+    }
+
+    /// Starts a coordinator and waits until it stands for leadership.
+    ///
+    /// # Errors
+    /// When it does not come so far.
+    pub async fn coordinator(&self, name: &str) -> Result<Process> {
+        self.coordinator_at(name, &self.url()).await
+    }
+
+    /// The same for a coordinator that knows other addresses: those of a proxy.
+    ///
+    /// # Errors
+    /// When it does not come so far.
+    pub async fn coordinator_at(&self, name: &str, url: &str) -> Result<Process> {
+        let command = self.coordinator_command(name, url)?;
+        let mut process = Process::start(&format!("coordinator {name}"), command)?;
+        process.wait_for_line(STANDS, PATIENCE).await?;
+        Ok(process)
+    }
+
+    /// Starts a worker of [`QUEUE`] with 4 slots and waits until it is connected.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn worker(&self, name: &str) -> Result<Process> {
+        self.worker_with(name, &["--slots", "4"]).await
+    }
+
+    /// Starts a worker of [`QUEUE`] with these arguments and waits until it is connected.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn worker_with(&self, name: &str, arguments: &[&str]) -> Result<Process> {
+        let mut command = Command::new(workspace_binary("test-worker")?);
+        let log = self.logs.path().join(format!("{name}.jsonl"));
+        command.args(["--server", &self.url(), "--name", name, "--log"]);
+        command.arg(log).args(["--queue", QUEUE]).args(arguments);
+        let mut process = Process::start(&format!("worker {name}"), command)?;
+        process.wait_for_line("ready", PATIENCE).await?;
+        Ok(process)
+    }
+
+    /// Runs a command of `coordinator` to its end, at this system.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end.
+    pub async fn command(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = coordinator_binary()?;
+        command.args(["--server", &self.url()]).args(arguments);
+        command.kill_on_drop(true);
+        let what = format!("the end of coordinator {}", arguments.join(" "));
+        let output = within(&what, PATIENCE, command.output()).await??;
+        Ok(output)
+    }
+
+    /// Waits until the job of [`QUEUE`] with this id has ended, and returns it.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn end_of(&self, id: &str) -> Result<Job> {
+        let what = format!("the end of {id}");
+        let ended = self.tap.until(&what, PATIENCE, |book| {
+            book.job(QUEUE, id)
+                .filter(|job| job.end().is_some())
+                .cloned()
+        });
+        ended.await
+    }
+
+    /// Makes a queue.
+    ///
+    /// # Errors
+    /// When the ledger does not take it.
+    pub async fn queue(&self, queue: &str, config: &QueueConfig) -> Result<()> {
+        let name = queue.parse()?;
+        queue_record::write(&self.broker, &name, Revision::new(1), config).await?;
+        Ok(())
+    }
+
+    /// The first leader with an epoch above this one.
+    ///
+    /// # Errors
+    /// When nobody leads.
+    pub async fn leader_after(&self, epoch: u64) -> Result<Led> {
+        let what = format!("a leader after epoch {epoch}");
+        let found = self.tap.until(&what, PATIENCE, |book| {
+            book.epochs.iter().find(|led| led.epoch > epoch).cloned()
+        });
+        found.await
+    }
+
+    /// The newest epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.tap
+            .look(|book| book.leader().map_or(0, |led| led.epoch))
+    }
+
+    /// Submits one job directly, and again where the broker does not answer. Returns its acceptance
+    /// number.
+    ///
+    /// # Errors
+    /// When the ledger refuses it or never answers.
+    pub async fn submit(&self, job: Message) -> Result<u64> {
+        let what = format!("the acceptance of {}", job.subject);
+        let ledger = self.broker.names().ledger();
+        let accepted = eventually(&what, ALL, async || {
+            match publish_raw(&self.client, job.clone()).await? {
+                Answer::Stored(stored) => Ok(stored.sequence),
+                // An earlier try, whose answer was lost, is there.
+                Answer::Refused(refusal) if refusal.code == 10_077 => {
+                    let stored = self.broker.last(ledger, &job.subject).await?;
+                    stored
+                        .filter(|stored| stored.payload == job.payload)
+                        .map(|stored| stored.sequence.get())
+                        .ok_or_else(|| anyhow!("refused: {refusal:?}"))
+                }
+                other => bail!("{other:?}"),
+            }
+        });
+        accepted.await
+    }
+
+    /// Submits many jobs. Returns their acceptance numbers.
+    ///
+    /// # Errors
+    /// As [`System::submit`].
+    pub async fn submit_all(&self, jobs: impl IntoIterator<Item = Message>) -> Result<Vec<u64>> {
+        let submitted = futures::stream::iter(jobs)
+            .map(|job| self.submit(job))
+            .buffered(SUBMITTING)
+            .collect::<Vec<_>>();
+        submitted.await.into_iter().collect()
+    }
+
+    /// Waits until this many jobs have ended.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn ended(&self, jobs: usize) -> Result<()> {
+        let what = format!("the end of {jobs} jobs");
+        let all = self
+            .tap
+            .until(&what, ALL, |book| (book.ended() >= jobs).then_some(()));
+        all.await
+    }
+
+    /// Waits until the coordinator of that name says that it has this role.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn has_role(&self, name: &str, role: &str) -> Result<()> {
+        let what = format!("the role {role} of {name}");
+        eventually(&what, PATIENCE, async || {
+            let all = roll_call(&self.client, self.broker.subjects(), GATHER).await?;
+            match all.iter().find(|status| status.coordinator == name) {
+                Some(status) if status.role == role => Ok(()),
+                other => Err(anyhow!("{other:?}")),
+            }
+        })
+        .await
+    }
+
+    /// What the workers ran so far.
+    ///
+    /// # Errors
+    /// When their logs cannot be read.
+    pub fn runs(&self) -> Result<Vec<Run>> {
+        runs::read(self.logs.path())
+    }
+
+    /// Waits until the work queue holds nothing but fences.
+    ///
+    /// # Errors
+    /// When something stays.
+    pub async fn work_is_done(&self) -> Result<()> {
+        let work = self.broker.names().work();
+        let filter = self.broker.subjects().work_all();
+        eventually("an empty work queue", PATIENCE, async || {
+            let left = self.broker.list_subjects(work, &filter).await?;
+            match left.is_empty() {
+                true => Ok(()),
+                false => Err(anyhow!("{} attempts are left: {left:?}", left.len())),
+            }
+        })
+        .await
+    }
+}
+
+/// The coordinator's program, without anything of the environment that runs the tests.
+///
+/// # Errors
+/// When it is not built.
+pub fn coordinator_binary() -> Result<Command> {
+    let mut command = Command::new(workspace_binary("coordinator")?);
+    command.env_clear();
+    Ok(command)
+}
+
+/// A queue whose failed jobs come again soon.
+#[must_use]
+pub fn quick_retries() -> QueueConfig {
+    QueueConfig {
+        backoff_base_ms: 50,
+        backoff_max_ms: 200,
+        ..QueueConfig::default()
+    }
+}
+
+/// A submission to [`QUEUE`].
+#[must_use]
+pub fn job(id: &str, payload: &str) -> Message {
+    Message::new(format!("jobs.submit.{QUEUE}.{id}"), payload.to_owned())
+}
+
+/// Submissions `<prefix>-0`, `<prefix>-1`, … that take `millis` each, spread over so many keys
+/// (none: without keys).
+pub fn load(prefix: &str, count: usize, keys: usize, millis: u64) -> Vec<Message> {
+    let payload = format!(r#"{{"do":"work","ms":{millis}}}"#);
+    (0..count)
+        .map(|n| {
+            let job = job(&format!("{prefix}-{n}"), &payload);
+            match n.checked_rem(keys) {
+                Some(key) => job.header("Jobs-Key", &format!("key-{key}")),
+                None => job,
+            }
+        })
+        .collect()
+}
