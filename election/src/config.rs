@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
 use futures::FutureExt;
@@ -9,6 +10,8 @@ use futures::future::BoxFuture;
 use protocol::leadership::{Detection, LeaseTimings, Mode, TimingsError};
 
 const NAME_BYTES_MAX: usize = 256;
+/// No interval is shorter: the election would do nothing else.
+const SPAN_MIN: Duration = Duration::from_millis(1);
 
 /// Servers and how to connect to them, made anew for each connection.
 pub type BrokerSource = Arc<
@@ -81,14 +84,18 @@ pub struct ElectionConfig {
     pub timings: LeaseTimings,
     /// Fenced or strict. Default: strict, which needs no fence.
     pub mode: Mode,
-    /// The holder answers on `<ping_prefix>.<incarnation>`. Default: `election.<bucket>.<key>`.
+    /// The holder answers on `<ping_prefix>.<incarnation>`, and in fenced mode beats on
+    /// `<ping_prefix>.<incarnation>.beat`. Default: `election.<bucket>.<key>`.
     pub ping_prefix: String,
     /// The least number of replicas of the bucket. Default 1.
     pub replicas: usize,
     /// Whether the bucket may be made. Default: yes.
     pub provision: Provision,
-    /// Pings and damping.
+    /// Pings, beats and damping.
     pub detection: Detection,
+    /// Within this time the program must call [`alive`](crate::Election::alive), from the start on:
+    /// otherwise it neither leads on nor takes over. Default: it need not.
+    pub progress_within: Option<Duration>,
 }
 
 /// The configuration cannot be used.
@@ -125,6 +132,7 @@ impl ElectionConfig {
             replicas: 1,
             provision: Provision::CreateIfMissing,
             detection: Detection::default(),
+            progress_within: None,
         }
     }
 
@@ -167,8 +175,24 @@ impl ElectionConfig {
         if !(1..=5).contains(&self.replicas) {
             return fault("replicas", &self.replicas.to_string(), "1 to 5");
         }
-        if self.detection.every.is_zero() {
-            return fault("detection.every", "0", "a span above zero");
+        self.validate_spans()
+    }
+
+    fn validate_spans(&self) -> Result<(), ConfigError> {
+        let spans = [
+            ("detection.every", Some(self.detection.every)),
+            ("detection.beat_every", Some(self.detection.beat_every)),
+            ("detection.ping_wait", Some(self.detection.ping_wait)),
+            ("progress_within", self.progress_within),
+        ];
+        for (field, span) in spans {
+            if span.is_some_and(|span| span < SPAN_MIN) {
+                return Err(ConfigError::Value {
+                    field,
+                    value: format!("{:?}", span.unwrap_or_default()),
+                    expected: "1 ms or more",
+                });
+            }
         }
         Ok(())
     }
@@ -195,6 +219,8 @@ fn is_path(text: &str, marks: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{Broker, ElectionConfig};
 
     fn config() -> ElectionConfig {
@@ -227,8 +253,9 @@ mod tests {
         check("host", |c| c.host = "a\u{7}".into());
         check("replicas", |c| c.replicas = 6);
         check("renew", |c| c.timings.renew = c.timings.lease);
-        check("detection", |c| {
-            c.detection.every = std::time::Duration::ZERO
-        });
+        check("every", |c| c.detection.every = Duration::ZERO);
+        check("beat_every", |c| c.detection.beat_every = Duration::ZERO);
+        check("ping_wait", |c| c.detection.ping_wait = Duration::ZERO);
+        check("progress", |c| c.progress_within = Some(Duration::ZERO));
     }
 }

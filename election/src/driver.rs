@@ -20,7 +20,7 @@ use crate::config::{ElectionConfig, Provision};
 use crate::connecting::{ConnectError, connect, retry_after, verify};
 use crate::handle::{Command, Snapshot, Wishes};
 use crate::link::{Inbound, Link};
-use crate::permit::Trust;
+use crate::permit::{Progress as Reported, Trust};
 
 /// The longest sleep: on a clock that stands still in suspension, a timer may be late by that.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
@@ -28,6 +28,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 /// The ends of the channels to the program.
 pub(crate) struct Ends {
     pub(crate) trust: Arc<Trust>,
+    pub(crate) progress: Arc<Reported>,
     pub(crate) state: watch::Sender<Snapshot>,
     pub(crate) events: mpsc::Sender<Notice>,
     pub(crate) wishes: watch::Receiver<Wishes>,
@@ -63,6 +64,7 @@ pub(crate) struct Driver {
     bucket: Bucket,
     trouble: Option<String>,
     wished: Wishes,
+    progressed: Moment,
     advancing: Option<oneshot::Sender<Result<Epoch, AdvanceRefused>>>,
     resigning: Vec<oneshot::Sender<Result<(), ResignRefused>>>,
     stop_by: Option<Moment>,
@@ -87,6 +89,7 @@ impl Driver {
             bucket,
             trouble: None,
             wished: Wishes::default(),
+            progressed: Moment::default(),
             advancing: None,
             resigning: Vec::new(),
             stop_by: None,
@@ -138,7 +141,8 @@ impl Driver {
 
     /// Gives an input to the rules and performs what follows, and what follows from that.
     async fn feed(&mut self, input: Input) {
-        let mut inputs = VecDeque::from([input]);
+        let progress = self.progress();
+        let mut inputs: VecDeque<Input> = progress.into_iter().chain([input]).collect();
         while let Some(input) = inputs.pop_front() {
             // Read before the first byte of a write leaves: trust counts from here.
             let effects = self.contest.handle(boot_now(), input);
@@ -147,6 +151,14 @@ impl Driver {
                 inputs.extend(self.perform(effect).await);
             }
         }
+    }
+
+    /// What the program reported since it was last asked.
+    fn progress(&mut self) -> Option<Input> {
+        let latest = self.ends.progress.latest();
+        let newer = latest > self.progressed;
+        self.progressed = latest;
+        newer.then_some(Input::Progressed(latest))
     }
 
     async fn perform(&mut self, effect: Effect) -> Option<Input> {
@@ -160,6 +172,7 @@ impl Driver {
             }
             Effect::Read(id) => return self.link.as_ref()?.read(id),
             Effect::Ping(number, incarnation) => self.link.as_ref()?.ping(number, &incarnation),
+            Effect::Beat => self.link.as_ref()?.beat(),
             Effect::Advanced(result) => {
                 if let Some(reply) = self.advancing.take()
                     && reply.send(result).is_err()

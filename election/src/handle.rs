@@ -17,7 +17,7 @@ use crate::config::{ConfigError, ElectionConfig};
 use crate::connecting::{ConnectError, connect, verify};
 use crate::driver::{Driver, Ends};
 use crate::link::Link;
-use crate::permit::{Permit, Trust};
+use crate::permit::{Permit, Progress, Trust};
 
 /// Events that may wait for the program. When as many wait, the election itself waits: it renews no
 /// more, so a program that has stopped listening loses its lease.
@@ -108,6 +108,7 @@ impl Events {
 pub struct Election {
     incarnation: Incarnation,
     trust: Arc<Trust>,
+    progress: Arc<Progress>,
     state: watch::Receiver<Snapshot>,
     wishes: watch::Sender<Wishes>,
     commands: mpsc::Sender<Command>,
@@ -145,8 +146,10 @@ impl Election {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let stop = CancellationToken::new();
         let trust = Arc::new(Trust::default());
+        let progress = Arc::new(Progress::default());
         let ends = Ends {
             trust: Arc::clone(&trust),
+            progress: Arc::clone(&progress),
             state,
             events,
             wishes: wishes_out,
@@ -159,6 +162,7 @@ impl Election {
         let election = Self {
             incarnation,
             trust,
+            progress,
             state: state_out,
             wishes,
             commands,
@@ -172,6 +176,15 @@ impl Election {
     #[must_use]
     pub const fn incarnation(&self) -> &Incarnation {
         &self.incarnation
+    }
+
+    /// Says that the program's own loop does what it should. Where
+    /// [`progress_within`](ElectionConfig::progress_within) is set, whoever has not said so for that
+    /// long neither takes over nor renews: as a leader it loses its permits at once, gives the lease
+    /// back if it is fenced and lets it run out if it is strict. It stands again as soon as it says
+    /// so again. Costs next to nothing: call it where the work gets done, leading or not.
+    pub fn alive(&self) {
+        self.progress.note(boot_now());
     }
 
     /// Stands for election from now on.
@@ -279,6 +292,7 @@ fn rules(config: &ElectionConfig, bucket: &Bucket) -> Rules {
         mode: config.mode,
         lease_max: bucket.lease_max,
         detection: config.detection,
+        progress_within: config.progress_within,
     }
 }
 

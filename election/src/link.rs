@@ -9,12 +9,12 @@ use async_nats::{Client, HeaderMap, Message, StatusCode, Subscriber, connection,
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use protocol::answer::Answer;
-use protocol::leadership::{Incarnation, Input, LeaseRecord, Observation, ReadAnswer};
+use protocol::leadership::{Incarnation, Input, LeaseRecord, Mode, Observation, ReadAnswer};
 use protocol::number::Sequence;
 use serde::Deserialize;
 
 use crate::config::ElectionConfig;
-use crate::detect::{answer, ping_answer, ping_subject};
+use crate::detect::{answer, beat_author, beat_subject, beats_subject, ping_answer, ping_subject};
 
 const KV_OPERATION: &str = "KV-Operation";
 
@@ -27,6 +27,8 @@ pub(crate) struct Link {
     replies: Subscriber,
     hints: Subscriber,
     pings: Subscriber,
+    /// In fenced mode only.
+    beats: Option<Subscriber>,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,7 @@ struct Names {
     subject: String,
     get: String,
     ping_prefix: String,
+    beat: String,
 }
 
 /// What a connection brings.
@@ -59,6 +62,10 @@ impl Link {
         let inbox = client.new_inbox();
         let subject = config.subject();
         let own = ping_subject(&config.ping_prefix, incarnation);
+        let beats = match config.mode {
+            Mode::Fenced => Some(client.subscribe(beats_subject(&config.ping_prefix)).await?),
+            Mode::Strict => None,
+        };
         Ok(Self {
             pings: client.subscribe(own).await?,
             replies: client.subscribe(format!("{inbox}.*")).await?,
@@ -67,7 +74,9 @@ impl Link {
                 subject,
                 get: format!("$JS.API.STREAM.MSG.GET.{}", config.stream()),
                 ping_prefix: config.ping_prefix.clone(),
+                beat: beat_subject(&config.ping_prefix, incarnation),
             },
+            beats,
             inbox,
             client,
         })
@@ -86,6 +95,7 @@ impl Link {
                 }
                 None => Inbound::Down,
             },
+            beat = next_beat(self.beats.as_mut()) => beat.map_or(Inbound::Down, |beat| read_beat(&beat)),
         }
     }
 
@@ -129,6 +139,14 @@ impl Link {
         }
     }
 
+    /// Says that this process lives and holds the lease.
+    pub(crate) fn beat(&self) {
+        let publish = self.client.publish(self.names.beat.clone(), Bytes::new());
+        if !self.is_connected() || !matches!(publish.now_or_never(), Some(Ok(()))) {
+            tracing::debug!("a beat was not sent: no connection, or no room");
+        }
+    }
+
     fn is_connected(&self) -> bool {
         self.client.connection_state() == connection::State::Connected
     }
@@ -151,6 +169,20 @@ fn read_reply(message: &Message) -> Inbound {
         "p" => Inbound::Input(Input::Pinged(number, ping_answer(message))),
         _ => Inbound::Nothing,
     }
+}
+
+async fn next_beat(beats: Option<&mut Subscriber>) -> Option<Message> {
+    match beats {
+        Some(beats) => beats.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn read_beat(message: &Message) -> Inbound {
+    let author = beat_author(&message.subject);
+    author.map_or(Inbound::Nothing, |author| {
+        Inbound::Input(Input::Beat(author))
+    })
 }
 
 fn read_hint(message: &Message) -> Inbound {

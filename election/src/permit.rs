@@ -39,6 +39,21 @@ impl Trust {
     }
 }
 
+/// When the program last reported that it does something useful. Written by the program, read by the
+/// election when it must know.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(AtomicU64);
+
+impl Progress {
+    pub(crate) fn note(&self, at: Moment) {
+        self.0.fetch_max(at.as_nanos(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn latest(&self) -> Moment {
+        Moment::from_nanos(self.0.load(Ordering::SeqCst))
+    }
+}
+
 /// The permit holds no more: somebody else may lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("act as leader of {0}: the lease is not trusted any more")]

@@ -16,8 +16,11 @@
 //! * the broker is silent past the trusted time: the holder is suspended. It goes on by
 //!   compare-and-set on its own revision; success proves that nobody took over in between.
 //! * the holder dies: in [`Mode::Fenced`] its ping subject has no responder, and a candidate that
-//!   saw it twice takes over at once, because what the leader writes is fenced elsewhere by epoch.
+//!   saw it twice takes over at once, because what the leader writes is fenced elsewhere by epoch. A
+//!   holder that is stopped but connected is found by its missing beats and an unanswered ping.
 //!   In [`Mode::Strict`] the lease is waited out.
+//! * the holder's program reports no progress: its permits end and the lease is not renewed, as far
+//!   as the program asks for that.
 //! * the holder stops in good order: it stores a released record, and the next one takes over.
 //! * the record is no lease that we can read: nobody is elected by it and nobody crashes; it is
 //!   waited out like the longest lease that the bucket allows.
@@ -25,6 +28,7 @@
 //!   it. A program that keeps epochs elsewhere says so by [`Input::Floor`], and so never sees one
 //!   twice.
 
+mod beats;
 mod candidacy;
 mod contest;
 mod damping;

@@ -1,12 +1,15 @@
 //! A candidate that is a process of its own: the test binary runs itself again, with this one test,
-//! which ends at once where nobody started it as a candidate. It says what it is told, one line an event, and takes wishes from its standard input: `campaign`,
-//! `resign`, `check`, `heard` (says so when the leader has answered a ping).
+//! which ends at once where nobody started it as a candidate. It says what it is told, one line an
+//! event, and takes wishes from its standard input: `campaign`, `resign`, `check` (its permit and
+//! until when), `heard` (says so when the leader has answered a ping), `beaten` (when it has beat).
 
 use std::io::Write as _;
 
 use anyhow::{Context, bail};
 use election::{Broker, Election, ElectionConfig, Event, LeaseTimings, Mode, Standing, boot_now};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+
+use crate::stand::LONG_LEASE;
 
 /// Server, holder, mode and timings, between spaces.
 pub(crate) const ARGUMENTS: &str = "ELECTION_TEST_CANDIDATE";
@@ -57,7 +60,8 @@ fn config(arguments: &str) -> anyhow::Result<ElectionConfig> {
     config.timings = match timings {
         "stable" => LeaseTimings::stable(),
         "test" => LeaseTimings::test(),
-        other => bail!("timings are {other}, expected stable or test"),
+        "long" => LONG_LEASE,
+        other => bail!("timings are {other}, expected stable, test or long"),
     };
     Ok(config)
 }
@@ -73,6 +77,11 @@ async fn obey(election: &Election, wish: &str) -> anyhow::Result<()> {
                 .await?;
             say("heard")?;
         }
+        "beaten" => {
+            let mut state = election.watch();
+            state.wait_for(|state| state.tally.beats_heard > 0).await?;
+            say("beaten")?;
+        }
         "resign" => {
             election.resign().await?;
             say("resigned")?;
@@ -84,8 +93,8 @@ async fn obey(election: &Election, wish: &str) -> anyhow::Result<()> {
 
 fn check(election: &Election) -> String {
     match election.snapshot().standing {
-        Standing::Leading(epoch, _) if election.permit(epoch).check().is_ok() => {
-            format!("permit {epoch}")
+        Standing::Leading(epoch, until) if election.permit(epoch).check().is_ok() => {
+            format!("permit {epoch} {}", until.as_nanos())
         }
         Standing::Leading(epoch, _) => format!("expired {epoch}"),
         Standing::Follower | Standing::Candidate => "no permit".to_owned(),

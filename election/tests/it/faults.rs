@@ -14,9 +14,9 @@ use crate::stand::{Stand, config};
 const SUBJECT: &str = "$KV.leaders.work";
 
 #[tokio::test]
-async fn a_killed_holder_is_replaced_by_ping_within_milliseconds() {
+async fn a_killed_holder_is_replaced_by_ping_long_before_its_lease_ends() {
     let server = Server::start().await;
-    let rules = ["fenced", "stable"];
+    let rules = ["fenced", "long"];
     let mut leader = Candidate::start(&server.url(), "c0", rules).await;
     leader.wait_for("acquired e1").await;
     let mut took = Vec::new();
@@ -26,17 +26,17 @@ async fn a_killed_holder_is_replaced_by_ping_within_milliseconds() {
         next.wait_for(&format!("leader c{}", round - 1)).await;
         next.say("heard").await;
         next.wait_for("heard").await;
+        let until = leader.permit(&Epoch::new(round).to_string()).await;
         let killed = boot_now();
         leader.signal(Signal::KILL);
         let acquired = next.wait_for("acquired").await;
         assert_eq!(acquired.text, format!("acquired {}", Epoch::new(round + 1)));
+        assert!(acquired.at < until, "the lease was waited out");
         took.push(Duration::from_nanos(acquired.at - killed.as_nanos()));
         leader = next;
     }
     took.sort_unstable();
     println!("SIGKILL to acquired, R1, pings each 25 ms: {took:?}");
-    assert!(took[2] < Duration::from_millis(200), "median of {took:?}");
-    assert!(took[4] < Duration::from_millis(500), "worst of {took:?}");
 }
 
 #[tokio::test]
@@ -44,56 +44,63 @@ async fn a_killed_strict_holder_is_waited_out() {
     let server = Server::start().await;
     let rules = ["strict", "test"];
     let mut leader = Candidate::start(&server.url(), "a", rules).await;
-    leader.wait_for("acquired").await;
+    leader.wait_for("acquired e1").await;
     let mut next = Candidate::start(&server.url(), "b", rules).await;
     next.wait_for("leader a").await;
+    let until = leader.permit("e1").await;
     let killed = boot_now();
     leader.signal(Signal::KILL);
     let acquired = next.wait_for("acquired").await;
+    assert!(acquired.at > until, "two permits at once");
     let took = Duration::from_nanos(acquired.at - killed.as_nanos());
     println!("SIGKILL to acquired, strict, lease 1.5 s: {took:?}");
-    let timings = LeaseTimings::test();
-    // The last renewal was at most one interval and one request old.
-    assert!(
-        took > timings.lease - timings.renew - timings.request,
-        "took {took:?}"
-    );
-    assert!(took < timings.lease * 2, "took {took:?}");
+}
+
+/// Lets a stopped holder go on, which finds that it was replaced.
+async fn finds_its_permit_ended(mut old: Candidate, mut new: Candidate) {
+    old.say("check").await;
+    old.signal(Signal::CONT);
+    old.wait_for("lost e1").await;
+    old.wait_for("leader b e2").await;
+    let ends = old.seen().iter().filter(|line| line.contains("lost"));
+    assert_eq!(ends.count(), 1, "{:?}", old.seen());
+    // The new one is not disturbed.
+    new.permit("e2").await;
 }
 
 #[tokio::test]
-async fn a_paused_holder_is_replaced_after_its_lease_and_finds_its_permit_ended() {
-    for mode in ["fenced", "strict"] {
-        let server = Server::start().await;
-        let rules = [mode, "test"];
-        let mut leader = Candidate::start(&server.url(), "a", rules).await;
-        leader.wait_for("acquired e1").await;
-        let mut next = Candidate::start(&server.url(), "b", rules).await;
-        next.wait_for("leader a").await;
-        let paused = boot_now();
-        leader.signal(Signal::STOP);
-        let acquired = next.wait_for("acquired e2").await;
-        let took = Duration::from_nanos(acquired.at - paused.as_nanos());
-        let timings = LeaseTimings::test();
-        assert!(
-            took > timings.lease - timings.renew - timings.request,
-            "took {took:?}"
-        );
-        leader.say("check").await;
-        leader.signal(Signal::CONT);
-        leader.wait_for("lost e1").await;
-        leader.wait_for("leader b e2").await;
-        let ends = leader.seen().iter().filter(|line| line.contains("lost"));
-        assert_eq!(ends.count(), 1, "{:?}", leader.seen());
-        let permits = leader
-            .seen()
-            .iter()
-            .filter(|line| line.contains(" permit e"));
-        assert_eq!(permits.count(), 0, "{:?}", leader.seen());
-        // The new one is not disturbed.
-        next.say("check").await;
-        assert_eq!(next.wait_for("permit").await.text, "permit e2");
-    }
+async fn a_stopped_strict_holder_is_waited_out_and_finds_its_permit_ended() {
+    let server = Server::start().await;
+    let rules = ["strict", "test"];
+    let mut leader = Candidate::start(&server.url(), "a", rules).await;
+    leader.wait_for("acquired e1").await;
+    let mut next = Candidate::start(&server.url(), "b", rules).await;
+    next.wait_for("leader a").await;
+    let until = leader.permit("e1").await;
+    leader.signal(Signal::STOP);
+    let acquired = next.wait_for("acquired e2").await;
+    assert!(acquired.at > until, "two permits at once");
+    finds_its_permit_ended(leader, next).await;
+}
+
+#[tokio::test]
+async fn a_stopped_fenced_holder_is_replaced_by_its_missing_beats_long_before_its_lease_ends() {
+    let server = Server::start().await;
+    let rules = ["fenced", "long"];
+    let mut leader = Candidate::start(&server.url(), "a", rules).await;
+    leader.wait_for("acquired e1").await;
+    let mut next = Candidate::start(&server.url(), "b", rules).await;
+    next.wait_for("leader a").await;
+    next.say("beaten").await;
+    next.wait_for("beaten").await;
+    let until = leader.permit("e1").await;
+    let stopped = boot_now();
+    leader.signal(Signal::STOP);
+    let acquired = next.wait_for("acquired e2").await;
+    assert!(acquired.at < until, "the lease was waited out");
+    let took = Duration::from_nanos(acquired.at - stopped.as_nanos());
+    println!("SIGSTOP to acquired, R1, beats each 100 ms: {took:?}");
+    finds_its_permit_ended(leader, next).await;
 }
 
 #[tokio::test]
@@ -135,6 +142,39 @@ async fn a_restarted_server_suspends_the_holder_and_moves_no_leadership() {
             .any(|event| matches!(event, Event::Acquired { .. }));
         assert!(!won, "{:?}", other.seen());
     }
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_makes_nobody_suspect_the_holder() {
+    let server = Server::start().await;
+    let mut patient = config(server.broker(), "a", Mode::Fenced);
+    // Trusted for 1.2 s: longer than beats and a ping are waited for.
+    patient.timings = LeaseTimings {
+        lease: Duration::from_secs(12),
+        renew: Duration::from_millis(300),
+        request: Duration::from_millis(300),
+        margin: Duration::from_millis(10_800),
+    };
+    let mut other = patient.clone();
+    other.holder = "b".to_owned();
+    let mut leader = Stand::campaign(patient).await;
+    let first = leader.acquired().await;
+    let mut other = Stand::campaign(other).await;
+    other.sees_leader("a").await;
+    let mut state = other.election.watch();
+    let heard = state.wait_for(|state| state.tally.beats_heard > 0).await;
+    drop(heard.expect("the election runs"));
+    server.signal(Signal::STOP);
+    let suspended = |event: &Event| matches!(event, Event::Suspended { .. }).then_some(());
+    leader.wait_for(suspended).await;
+    server.signal(Signal::CONT);
+    let resumed = leader.wait_for(|event| match event {
+        Event::Resumed { epoch } => Some(*epoch),
+        Event::Lost { reason, .. } => panic!("lost: {reason}"),
+        _ => None,
+    });
+    assert_eq!(resumed.await, first);
+    assert_eq!(other.election.snapshot().tally.early_takeovers, 0);
 }
 
 #[tokio::test]
@@ -210,6 +250,7 @@ async fn a_late_write_that_names_a_candidate_is_adopted_by_a_write_of_its_own() 
     candidate.sees_leader("b").await;
     let context = server.jetstream().await;
     let late = late_record(&candidate, 900, first.get() + 1);
+    let before = boot_now();
     context
         .publish(SUBJECT, late.into())
         .await
@@ -219,9 +260,8 @@ async fn a_late_write_that_names_a_candidate_is_adopted_by_a_write_of_its_own() 
     let (lost, reason) = other.lost().await;
     assert_eq!((lost, reason.as_str()), (first, "a took over under e2"));
     // Nothing is known of what the late write replaced: strict waits a whole lease before it acts.
-    let before = boot_now();
     assert_eq!(candidate.acquired().await, first.next());
-    assert!(boot_now().since(before) > LeaseTimings::test().lease / 2);
+    assert!(boot_now().since(before) > LeaseTimings::test().lease);
 }
 
 #[tokio::test]

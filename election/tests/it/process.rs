@@ -88,6 +88,14 @@ impl Candidate {
         }
     }
 
+    /// Waits until it has a permit, and says until when: nanoseconds of the machine's boot clock.
+    pub(crate) async fn permit(&mut self, epoch: &str) -> u64 {
+        self.say("check").await;
+        let line = self.wait_for(&format!("permit {epoch} ")).await;
+        let until = line.text.rsplit(' ').next().expect("a last word");
+        until.parse().expect("nanoseconds")
+    }
+
     /// All lines so far.
     pub(crate) fn seen(&self) -> &[String] {
         &self.seen

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
 use election::Broker;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
@@ -89,6 +90,14 @@ impl Server {
     pub(crate) async fn kill(&mut self) {
         let mut child = self.child.take().expect("the server runs");
         child.kill().await.expect("kill the server");
+    }
+
+    /// Stops the server in its tracks, or lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.as_ref().and_then(Child::id);
+        let id = id.expect("the server runs").cast_signed();
+        let pid = Pid::from_raw(id).expect("a process id");
+        kill_process(pid, signal).expect("send a signal");
     }
 
     pub(crate) fn url(&self) -> String {

@@ -5,7 +5,13 @@ use std::time::Duration;
 use election::{Broker, Election, ElectionConfig, Event, Events, LeaseTimings, Mode, StartError};
 use protocol::number::Epoch;
 
+/// How long an event is waited for.
 const EVENT_MAX: Duration = Duration::from_secs(30);
+/// A lease that nobody can have waited out within that.
+pub(crate) const LONG_LEASE: LeaseTimings = LeaseTimings {
+    lease: Duration::from_secs(120),
+    ..LeaseTimings::test()
+};
 
 pub(crate) fn config(broker: Broker, holder: &str, mode: Mode) -> ElectionConfig {
     let mut config = ElectionConfig::new(broker, "leaders", "work");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::beats::Look;
 use super::contest::Contest;
 use super::exchange::{Effect, LostReason};
 use super::moment::Moment;
@@ -93,7 +94,7 @@ impl Contest {
             return;
         };
         if before.incarnation == record.incarnation {
-            let verdict = self.suspicion.renewed();
+            let verdict = self.suspicion.renewed(now);
             self.count(verdict);
             return;
         }
@@ -134,10 +135,18 @@ impl Contest {
             }
         };
         self.suspicion.watch(&target, now);
+        let (look, verdict) = self.suspicion.look(now, &self.rules.detection);
+        self.count(verdict);
         if self.suspicion.next_ping().is_some_and(|due| due <= now)
             && let Some((number, target)) = self.suspicion.ping(now, self.rules.detection.every)
         {
             effects.push(Effect::Ping(number, target));
+        }
+        if look == Look::Missing {
+            // The broker takes the pings of one connection in order: our own echo shows that the
+            // holder has been asked.
+            let echo = self.suspicion.probe(now);
+            effects.push(Effect::Ping(echo, self.me.incarnation.clone()));
         }
     }
 
@@ -173,7 +182,7 @@ impl Contest {
 
     fn opening(&self) -> Option<Opening> {
         let seen = self.seen.as_ref()?;
-        if !self.campaigning {
+        if !self.campaigning || !self.progresses() {
             return None;
         }
         let (opens, over, early) = match &seen.content {

@@ -24,6 +24,8 @@ pub struct Contest {
     pub(super) now: Moment,
     pub(super) connected: Option<Moment>,
     pub(super) campaigning: bool,
+    /// When the program last reported that it does something useful.
+    progressed: Moment,
     pub(super) tenure: Option<Tenure>,
     pub(super) trusted: Option<(Epoch, Moment)>,
     pub(super) seen: Option<Sighting>,
@@ -55,6 +57,7 @@ impl Contest {
         rules.lease_max = rules.lease_max.min(LEASE_MAX).max(rules.timings.lease);
         Ok(Self {
             now: me.started.0,
+            progressed: me.started.0,
             me,
             connected: None,
             campaigning: false,
@@ -98,6 +101,7 @@ impl Contest {
         }
         if let Some(tenure) = &self.tenure {
             wake = wake.min(tenure.wake(self.now));
+            wake = wake.min(self.stalls_at(tenure).unwrap_or(never));
         }
         if self.connected.is_none() {
             return wake;
@@ -106,7 +110,9 @@ impl Contest {
         if self.writing.pending.is_none() && !self.reading.in_doubt() {
             wake = wake.min(self.write_due().unwrap_or(never));
         }
-        wake.min(self.suspicion.next_ping().unwrap_or(never))
+        let look = self.suspicion.wake(&self.rules.detection);
+        let beat = self.next_beat();
+        wake.min(look.unwrap_or(never)).min(beat.unwrap_or(never))
     }
 
     /// What this process is now.
@@ -150,6 +156,8 @@ impl Contest {
             Input::Read(id, answer) => self.read(now, id, answer, effects),
             Input::Wrote(nonce, answer) => self.wrote(now, nonce, &answer, effects),
             Input::Pinged(number, answer) => self.pinged(now, number, answer),
+            Input::Beat(from) => self.beat(now, &from),
+            Input::Progressed(at) => self.progressed = self.progressed.max(at),
             Input::BucketReplaced => self.forget_bucket(now, effects),
             Input::Stop => {
                 self.campaigning = false;
@@ -164,6 +172,17 @@ impl Contest {
         self.writing.failures = 0;
         self.writing.due = now;
         self.reading.doubt(now);
+    }
+
+    /// Whether the program has reported progress as lately as it must.
+    pub(super) fn progresses(&self) -> bool {
+        let within = self.rules.progress_within;
+        within.is_none_or(|within| self.now < self.progressed.after(within))
+    }
+
+    fn stalls_at(&self, tenure: &Tenure) -> Option<Moment> {
+        let within = self.rules.progress_within?;
+        (!tenure.is_ending()).then(|| self.progressed.after(within))
     }
 
     fn disconnect(&mut self, now: Moment) {
@@ -184,7 +203,17 @@ impl Contest {
         }
     }
 
+    fn beat(&mut self, now: Moment, from: &Incarnation) {
+        if let Some(verdict) = self.suspicion.beat(now, from) {
+            self.tally.beats_heard += 1;
+            self.count(verdict);
+        }
+    }
+
     fn pinged(&mut self, now: Moment, number: u64, answer: PingAnswer) {
+        if self.suspicion.take_echo(now, number, answer) {
+            return;
+        }
         self.tally.pings_answered += u64::from(answer == PingAnswer::Alive);
         let quiet = self.quiet(now);
         let every = self.rules.detection.every;
@@ -262,11 +291,13 @@ impl Contest {
             self.unanswered(now, write);
         }
         self.reading.expire(now, &self.rules.timings);
+        self.watch_progress(now, effects);
         self.watch_trust(now, effects);
         if self.connected.is_none() {
             return;
         }
         self.watch_holder(now, effects);
+        self.send_beat(now, effects);
         if let Some(id) = self.reading.start(now, self.rules.timings.request) {
             effects.push(Effect::Read(id));
         }

@@ -36,6 +36,10 @@ pub enum Input {
     Wrote(u64, Answer),
     /// The answer to [`Effect::Ping`].
     Pinged(u64, PingAnswer),
+    /// This incarnation beat: it holds the lease, or thinks so.
+    Beat(Incarnation),
+    /// The program did something useful at this moment.
+    Progressed(Moment),
     /// The bucket is not the one it was: its revisions begin anew.
     BucketReplaced,
     /// The election ends here; what is still held is left to the lease.
@@ -72,6 +76,8 @@ pub enum Effect {
     Read(u64),
     /// Ask whether this incarnation answers. Answered by [`Input::Pinged`] with this number.
     Ping(u64, Incarnation),
+    /// Let all candidates know that this process lives and holds the lease. Not answered.
+    Beat,
     /// [`Input::Advance`] came to this.
     Advanced(Result<Epoch, AdvanceRefused>),
     /// [`Input::Resign`] came to this.
@@ -147,6 +153,9 @@ pub enum LostReason {
     /// The release was not answered within a lease.
     #[error("the release was not answered")]
     Unanswered,
+    /// The program reported no progress for longer than it is allowed to.
+    #[error("the program made no progress")]
+    Stalled,
     /// The election was stopped while it led.
     #[error("the election was stopped")]
     Stopped,
@@ -210,9 +219,11 @@ pub struct Tally {
     pub refused: u64,
     /// Pings that the holder answered.
     pub pings_answered: u64,
-    /// Holders taken for dead.
+    /// Beats of the watched holder.
+    pub beats_heard: u64,
+    /// Holders taken for dead or stopped.
     pub suspicions: u64,
-    /// Suspicions that the holder's ping or renewal disproved.
+    /// Suspicions that the holder's ping, beat or renewal disproved, or an absence of our own.
     pub suspicions_withdrawn: u64,
     /// Takeovers before the lease had run out.
     pub early_takeovers: u64,

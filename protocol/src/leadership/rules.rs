@@ -22,6 +22,13 @@ pub enum Mode {
 pub struct Detection {
     /// How often a candidate pings the holder; also the least distance of two silent pings.
     pub every: Duration,
+    /// How often the holder beats; the same for all candidates.
+    pub beat_every: Duration,
+    /// How many beats must be missing in a row before the holder is asked whether it is stopped.
+    pub beats_missed: u32,
+    /// How long that question waits for an answer. Also: a candidate that was itself away for longer
+    /// counts anew.
+    pub ping_wait: Duration,
     /// The pause after an early takeover, before the next one.
     pub pause_first: Duration,
     /// The longest such pause; it doubles from takeover to takeover.
@@ -34,10 +41,20 @@ impl Default for Detection {
     fn default() -> Self {
         Self {
             every: Duration::from_millis(25),
+            beat_every: Duration::from_millis(100),
+            beats_missed: 5,
+            ping_wait: Duration::from_millis(200),
             pause_first: Duration::from_secs(1),
             pause_max: Duration::from_secs(30),
             spread: Duration::from_millis(10),
         }
+    }
+}
+
+impl Detection {
+    /// How long no beat may be heard.
+    pub(super) const fn beats_wait(&self) -> Duration {
+        self.beat_every.saturating_mul(self.beats_missed)
     }
 }
 
@@ -51,8 +68,11 @@ pub struct Rules {
     /// No lease in the bucket is longer: a quarter of the bucket's age limit. It is how long a
     /// record that nobody can read is waited out.
     pub lease_max: Duration,
-    /// Pings and damping.
+    /// Pings, beats and damping.
     pub detection: Detection,
+    /// Within this time the program must report progress, or it neither leads on nor takes over.
+    /// `None`: it need not.
+    pub progress_within: Option<Duration>,
 }
 
 /// Who this process is.

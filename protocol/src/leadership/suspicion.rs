@@ -1,11 +1,14 @@
 //! Is the holder's process gone? Decided by its ping subject: a broker says "no responders" as soon
-//! as the process that answered it has died. Never a proof, so only fenced elections act on it.
+//! as the process that answered it has died; and by its beats, see [`Beats`]. Never a proof, so only
+//! fenced elections act on it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::beats::{Beats, Look};
 use super::moment::Moment;
 use super::record::Incarnation;
+use super::rules::Detection;
 
 /// Pings that may be under way; older ones are forgotten.
 const PINGS_MAX: usize = 64;
@@ -38,6 +41,7 @@ pub(super) struct Suspicion {
     next_ping: Moment,
     number: u64,
     sent: VecDeque<(u64, Moment)>,
+    beats: Beats,
 }
 
 impl Suspicion {
@@ -61,11 +65,53 @@ impl Suspicion {
         self.heard = false;
         self.clear();
         self.sent.clear();
+        self.beats = Beats::default();
     }
 
     /// The target renewed: whatever was silent, it writes.
-    pub(super) fn renewed(&mut self) -> Verdict {
+    pub(super) fn renewed(&mut self, now: Moment) -> Verdict {
+        self.beats.lives(now);
         self.clear()
+    }
+
+    /// Somebody beat; `None` if it was not the target.
+    pub(super) fn beat(&mut self, now: Moment, from: &Incarnation) -> Option<Verdict> {
+        if self.target.as_ref() != Some(from) {
+            return None;
+        }
+        self.beats.heard(now);
+        Some(self.clear())
+    }
+
+    /// Judges the beats that are missing. [`Look::Missing`]: ping now, and give the number that
+    /// follows to [`probe`](Self::probe).
+    pub(super) fn look(&mut self, now: Moment, rules: &Detection) -> (Look, Verdict) {
+        let look = self.beats.look(now, rules);
+        let verdict = match look {
+            Look::Nothing | Look::Missing => Verdict::Unchanged,
+            Look::Void => self.clear(),
+            Look::Silent if self.confirmed.is_some() => Verdict::Unchanged,
+            Look::Silent => {
+                self.confirmed = Some(now);
+                Verdict::Confirmed
+            }
+        };
+        if look == Look::Missing {
+            self.next_ping = now;
+        }
+        (look, verdict)
+    }
+
+    /// The number of a ping to ourselves, to be sent right after one to the target.
+    pub(super) const fn probe(&mut self, now: Moment) -> u64 {
+        self.number += 1;
+        self.beats.probe(now, self.number);
+        self.number
+    }
+
+    /// Whether this answers our ping to ourselves, and not one to the target.
+    pub(super) fn take_echo(&mut self, now: Moment, number: u64, answer: PingAnswer) -> bool {
+        self.beats.take_echo(now, number, answer)
     }
 
     fn clear(&mut self) -> Verdict {
@@ -74,6 +120,12 @@ impl Suspicion {
             Some(_) => Verdict::Withdrawn,
             None => Verdict::Unchanged,
         }
+    }
+
+    /// When to look at the beats or to ping, if anybody is watched.
+    pub(super) fn wake(&self, rules: &Detection) -> Option<Moment> {
+        let ping = self.next_ping()?;
+        Some(self.beats.wake(rules).map_or(ping, |look| look.min(ping)))
     }
 
     /// When the next ping is due, if anybody is watched.
@@ -110,6 +162,7 @@ impl Suspicion {
         match answer {
             PingAnswer::Alive => {
                 self.heard = true;
+                self.beats.lives(now);
                 self.clear()
             }
             PingAnswer::NoResponders => {
@@ -215,7 +268,7 @@ mod tests {
         let mut bench = Bench::new();
         bench.ping(PingAnswer::Alive, Quiet::Short);
         bench.ping(PingAnswer::NoResponders, Quiet::Short);
-        bench.suspicion.renewed();
+        bench.suspicion.renewed(bench.now);
         assert_eq!(
             bench.ping(PingAnswer::NoResponders, Quiet::Short),
             Verdict::Unchanged

@@ -40,8 +40,22 @@ pub(super) struct Tenure {
     raise: bool,
     /// The program waits for an epoch above this one.
     advance: Option<Epoch>,
-    /// The program has stopped its work; by when the release must be answered.
+    /// The program has stopped its work, or must; by when the release must be answered.
     resigning: Option<Moment>,
+    /// Whether it ends because the program made no progress.
+    stalled: Option<Stalled>,
+    next_beat: Moment,
+}
+
+/// What becomes of the lease of a program that makes no progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stalled {
+    /// What it still does is refused by the fence: others may lead at once.
+    Release,
+    /// What it began may go on as long as its permit could have lasted: others wait the lease out.
+    Abandon,
+    /// The program has stopped its work after all, and waits for the answer.
+    Resign,
 }
 
 /// How a tenure ends.
@@ -66,6 +80,10 @@ impl Tenure {
         now < self.acts_from
     }
 
+    pub(super) const fn is_ending(&self) -> bool {
+        self.resigning.is_some()
+    }
+
     pub(super) const fn standing(&self) -> Standing {
         match self.phase {
             _ if self.resigning.is_some() => Standing::Resigning(self.epoch),
@@ -82,6 +100,9 @@ impl Tenure {
         above_all: Option<Epoch>,
     ) -> Option<(Purpose, Epoch)> {
         if self.resigning.is_some() {
+            if self.stalled == Some(Stalled::Abandon) {
+                return None;
+            }
             // A release would let others act at once, beside whoever still trusts an older lease.
             return (!self.is_preceded(now)).then_some((Purpose::Release, self.epoch));
         }
@@ -104,6 +125,7 @@ impl Contest {
         tenure
             .resigning
             .get_or_insert(give_up.max(tenure.acts_from.after(lease)));
+        tenure.stalled = tenure.stalled.map(|_| Stalled::Resign);
         if tenure.phase == Phase::Won {
             // The program was never told that it leads.
             effects.push(Effect::Resigned(Ok(())));
@@ -112,6 +134,42 @@ impl Contest {
         if self.trusted.take().is_some() {
             effects.push(Effect::Distrust);
         }
+    }
+
+    /// Ends the leadership of a program that makes no progress: its permits at once, its lease by a
+    /// release or by no renewal.
+    pub(super) fn watch_progress(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.progresses() {
+            return;
+        }
+        let Some(tenure) = self.tenure.as_mut().filter(|tenure| !tenure.is_ending()) else {
+            return;
+        };
+        let (stalled, give_up) = match self.rules.mode {
+            Mode::Fenced => (Stalled::Release, now.after(self.rules.timings.lease)),
+            Mode::Strict => (Stalled::Abandon, tenure.until),
+        };
+        tenure.stalled = Some(stalled);
+        tenure.resigning = Some(give_up);
+        self.writing.due = now;
+        if self.trusted.take().is_some() {
+            effects.push(Effect::Distrust);
+        }
+    }
+
+    /// Lets the candidates know that the holder lives, where they would act on its silence.
+    pub(super) fn send_beat(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.next_beat().is_some_and(|due| due <= now)
+            && let Some(tenure) = &mut self.tenure
+        {
+            tenure.next_beat = now.after(self.rules.detection.beat_every);
+            effects.push(Effect::Beat);
+        }
+    }
+
+    pub(super) fn next_beat(&self) -> Option<Moment> {
+        let tenure = self.tenure.as_ref()?;
+        (self.rules.mode == Mode::Fenced).then_some(tenure.next_beat)
     }
 
     pub(super) fn advance(&mut self, now: Moment, floor: Epoch, effects: &mut Vec<Effect>) {
@@ -241,6 +299,8 @@ impl Contest {
             advance: None,
             // A late write of a candidacy that was given up: give the lease back.
             resigning: (!self.campaigning).then(|| now.after(wait).after(timings.lease)),
+            stalled: None,
+            next_beat: now.after(self.rules.detection.beat_every),
         });
     }
 
@@ -306,6 +366,12 @@ impl Contest {
             return;
         };
         let epoch = tenure.epoch;
+        let end = match end {
+            End::Released | End::Lost(LostReason::Unanswered) if tenure.stalled.is_some() => {
+                End::Lost(LostReason::Stalled)
+            }
+            End::Released | End::Lost(_) => end,
+        };
         self.highest = self.highest.max(epoch);
         self.writing.failures = 0;
         self.writing.due = now;
@@ -328,7 +394,8 @@ impl Contest {
                     Notice::Lost { epoch, reason }
                 }
             }));
-            if tenure.resigning.is_some() {
+            let asked = matches!(tenure.stalled, None | Some(Stalled::Resign));
+            if asked && tenure.resigning.is_some() {
                 effects.push(Effect::Resigned(resigned));
             }
         }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::play::{identity, rules};
-use crate::leadership::{Contest, Incarnation, Input, Mode, Moment};
+use crate::leadership::{Contest, Detection, Incarnation, Input, Mode, Moment};
 use crate::number::Epoch;
 
 /// A source of choices.
@@ -58,8 +58,10 @@ impl Process {
         let mut me = identity(name);
         let incarnation = me.incarnation.clone();
         me.started.0 = Moment::from_nanos(clock.offset);
+        let mut rules = rules(mode);
+        rules.detection.beat_every = Detection::default().beat_every;
         Self {
-            contest: Contest::new(rules(mode), me).unwrap(),
+            contest: Contest::new(rules, me).unwrap(),
             incarnation,
             connection,
             connected: false,

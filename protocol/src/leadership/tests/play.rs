@@ -27,8 +27,11 @@ pub(super) fn rules(mode: Mode) -> Rules {
         lease_max: Duration::from_millis(2_000),
         detection: Detection {
             spread: Duration::ZERO,
+            // Beats have transcripts of their own.
+            beat_every: Duration::from_secs(3_600),
             ..Detection::default()
         },
+        progress_within: None,
     }
 }
 
@@ -67,13 +70,22 @@ pub(super) fn released(mut record: LeaseRecord) -> LeaseRecord {
 impl Play {
     /// `ME`, without a connection.
     pub(super) fn new(mode: Mode) -> Self {
-        let contest = Contest::new(rules(mode), identity("ME")).unwrap();
+        Self::by(rules(mode))
+    }
+
+    fn by(rules: Rules) -> Self {
+        let contest = Contest::new(rules, identity("ME")).unwrap();
         Self { contest }
     }
 
     /// `ME`, standing, connected at 0 and shown this.
     pub(super) fn standing(mode: Mode, observation: Observation) -> (Self, String) {
-        let mut play = Self::new(mode);
+        Self::standing_by(rules(mode), observation)
+    }
+
+    /// As [`standing`](Self::standing), by these rules.
+    pub(super) fn standing_by(rules: Rules, observation: Observation) -> (Self, String) {
+        let mut play = Self::by(rules);
         assert_eq!(play.at(0, Input::Campaign), "candidate");
         assert_eq!(play.at(0, Input::Connected), "read 1");
         let text = play.read(0, 1, observation);
@@ -82,7 +94,12 @@ impl Play {
 
     /// `ME`, leading under e1 at revision 1 since 0.
     pub(super) fn leading(mode: Mode) -> Self {
-        let (mut play, text) = Self::standing(mode, Observation::ABSENT);
+        Self::leading_by(rules(mode))
+    }
+
+    /// As [`leading`](Self::leading), by these rules.
+    pub(super) fn leading_by(rules: Rules) -> Self {
+        let (mut play, text) = Self::standing_by(rules, Observation::ABSENT);
         assert_eq!(text, "write over #0: n1 e1 held");
         let text = play.stored(0, 1, 1);
         assert_eq!(text, "trust e1 until 1350 | acquired e1 | leader me e1");
@@ -144,6 +161,7 @@ fn describe(effect: &Effect) -> String {
         }
         Effect::Read(id) => format!("read {id}"),
         Effect::Ping(number, incarnation) => format!("ping {number} {incarnation}"),
+        Effect::Beat => "beat".to_owned(),
         Effect::Advanced(Ok(epoch)) => format!("advanced {epoch}"),
         Effect::Advanced(Err(error)) => format!("not advanced: {error}"),
         Effect::Resigned(Ok(())) => "resigned".to_owned(),

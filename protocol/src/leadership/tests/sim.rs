@@ -343,8 +343,21 @@ impl World {
                 let input = Input::Pinged(number, answer);
                 self.after(travel, Happening::Input(place, connection, input));
             }
-            Effect::Write { .. } | Effect::Read(_) | Effect::Ping(..) => {}
+            Effect::Beat if !lost => self.beat(place),
+            Effect::Write { .. } | Effect::Read(_) | Effect::Ping(..) | Effect::Beat => {}
             Effect::Advanced(_) | Effect::Resigned(_) => {}
+        }
+    }
+
+    fn beat(&mut self, from: usize) {
+        let incarnation = self.processes[from].incarnation.clone();
+        for place in 0..PROCESSES {
+            let connection = self.processes[place].connection;
+            if place != from && self.processes[place].connected {
+                let travel = self.travel();
+                let input = Input::Beat(incarnation.clone());
+                self.after(travel, Happening::Input(place, connection, input));
+            }
         }
     }
 
