@@ -173,12 +173,22 @@ impl Engine {
         }
     }
 
-    /// After one or more events: starts what may start, asks for more, says what was taken, and
-    /// sends all of it.
+    /// Says what was taken since the last call. If it returns true, the client should be flushed
+    /// before [`Engine::settle`] starts a handler: one that kills its process at once is then known
+    /// to the leader, which hands its job on without waiting for the lease.
+    pub(crate) fn has_announced(&mut self) -> bool {
+        if self.took.is_empty() {
+            return false;
+        }
+        self.announce();
+        self.outbox.send();
+        true
+    }
+
+    /// After one or more events: starts what may start, asks for more, and sends all of it.
     pub(crate) fn settle(&mut self, now: Moment) {
         self.fill_slots(now);
         self.pull(now);
-        self.announce();
         self.outbox.send();
     }
 

@@ -17,6 +17,8 @@ use crate::engine::{Drained, Engine, Setup, Stopped};
 use crate::opening::{self, CHUNK, Sources};
 use crate::options::{StartError, WorkerBuilder, WorkerOptions};
 
+/// How long a handler's start waits for the announcement of what was taken.
+const ANNOUNCE_WITHIN: Duration = Duration::from_millis(50);
 /// How long the last words of a worker may take to leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -174,6 +176,9 @@ async fn run(
                 Err(error) => tracing::error!(%error, "a look-up broke"),
             },
         }
+        if engine.has_announced() {
+            announced(&engine).await;
+        }
         engine.settle(clock::now());
         let drained = if sources.pulls.is_done() {
             Drained::Yes
@@ -211,6 +216,17 @@ async fn take_no_more(pulls: &mut Fuse<ReadyChunks<Subscriber>>) {
     let drained = pulls.get_mut().get_mut().drain();
     if tokio::time::timeout(LEAVE_WITHIN, drained).await.is_err() {
         tracing::warn!("end the pulls: the connection takes no command");
+    }
+}
+
+/// Waits until what was announced has left the process, but not for a broker that is out of reach.
+async fn announced(engine: &Engine) {
+    let flushed = engine.outbox.client().flush();
+    if !matches!(
+        tokio::time::timeout(ANNOUNCE_WITHIN, flushed).await,
+        Ok(Ok(()))
+    ) {
+        tracing::debug!("what was taken may not have been announced");
     }
 }
 

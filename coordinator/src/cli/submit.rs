@@ -73,7 +73,7 @@ struct Answered<'a> {
 pub(crate) async fn submit(global: Global, arguments: SubmitArguments) -> Result<Exit, Failure> {
     // All that can be wrong with it is said before a connection is needed.
     let (raw, wait, front_door) = (arguments.id.clone(), arguments.wait, arguments.front_door);
-    let request = request(arguments)?;
+    let request = request(&arguments)?;
     let (queue, id) = (request.queue().clone(), request.id().clone());
     let session = Session::open(global).await?;
     let client = Client::with_broker(session.broker.clone());
@@ -94,7 +94,7 @@ pub(crate) async fn submit(global: Global, arguments: SubmitArguments) -> Result
     }
 }
 
-fn request(arguments: SubmitArguments) -> Result<SubmitRequest, Failure> {
+fn request(arguments: &SubmitArguments) -> Result<SubmitRequest, Failure> {
     let mut request = SubmitRequest::new(arguments.queue.as_str(), &arguments.id)?;
     if let Some(kind) = &arguments.kind {
         request = request.kind(kind.as_str())?;
