@@ -18,6 +18,7 @@ mod payloads;
 mod perform;
 mod presence;
 mod questions;
+mod reread;
 mod steps;
 mod work_queue;
 

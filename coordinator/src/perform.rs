@@ -16,7 +16,7 @@ use protocol::number::Epoch;
 
 use crate::driver::Driver;
 use crate::inputs::Done;
-use crate::{presence, steps, work_queue};
+use crate::{presence, reread, steps};
 
 /// How long a failed try to make a consumer waits.
 const CONSUMER_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -78,7 +78,8 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
         );
     }
     for accepted in effects.reread {
-        let read = work_queue::reread(driver.broker.clone(), accepted);
+        let broker = driver.broker.clone();
+        let read = async move { (accepted, reread::single(&broker, accepted).await.payload) };
         driver.under_way.push(
             read.map(|(accepted, payload)| Done::Reread(accepted, payload))
                 .boxed(),

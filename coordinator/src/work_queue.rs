@@ -4,7 +4,7 @@
 //! All answers come back on one subscription, told apart by a number in the reply subject: of the
 //! run of writes, which changes when a leader drops its writes, and of the write.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use async_nats::client::PublishErrorKind;
@@ -22,13 +22,12 @@ use protocol::number::Accepted;
 use protocol::submission::header;
 
 use crate::payloads::{Content, Payloads};
+use crate::reread;
 
 /// How long a write waits for its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Most payloads that are read at once.
+/// Most reads of payloads at once, each of one stretch of the ledger.
 const READS_MAX: usize = 64;
-/// How long a failed read of a payload waits.
-const READ_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The leader's writes into the work queue.
 pub(crate) struct WorkQueue {
@@ -39,7 +38,7 @@ pub(crate) struct WorkQueue {
     run: u64,
     /// Decided and not yet written, in order: a payload may still be missing.
     pending: VecDeque<(Dispatch, Option<Content>)>,
-    reads: FuturesUnordered<BoxFuture<'static, (u64, Accepted, Content)>>,
+    reads: FuturesUnordered<BoxFuture<'static, (u64, HashMap<Accepted, Content>)>>,
     /// Written and not yet answered, in order.
     open: VecDeque<(u64, Moment)>,
     /// Never sent, and why they never can be.
@@ -87,9 +86,9 @@ impl WorkQueue {
             };
             self.publish(&dispatch, content).await;
         }
-        let room = READS_MAX.saturating_sub(self.reads.len());
-        if room > 0 && !self.pending.is_empty() {
-            self.read(room);
+        // One round after the other: what falls due meanwhile is read together.
+        if self.reads.is_empty() && !self.pending.is_empty() {
+            self.read();
         }
     }
 
@@ -125,21 +124,15 @@ impl WorkQueue {
     }
 
     /// Starts reading the payloads that come next.
-    fn read(&mut self, room: usize) {
-        let reading: Vec<Accepted> = self
-            .pending
-            .iter()
-            .filter(|(_, content)| content.is_none())
+    fn read(&mut self) {
+        let missing = self.pending.iter().filter(|(_, content)| content.is_none());
+        let missing = missing.map(|(dispatch, _)| dispatch.name.accepted);
+        for stretch in reread::stretches(missing.collect())
+            .into_iter()
             .take(READS_MAX)
-            .map(|(dispatch, _)| dispatch.name.accepted)
-            .collect();
-        if self.reads.is_empty() {
-            for accepted in reading.into_iter().take(room) {
-                let (broker, run) = (self.broker.clone(), self.run);
-                self.reads.push(
-                    async move { (run, accepted, read_content(&broker, accepted).await) }.boxed(),
-                );
-            }
+        {
+            let (run, read) = (self.run, reread::stretch(self.broker.clone(), stretch));
+            self.reads.push(async move { (run, read.await) }.boxed());
         }
     }
 
@@ -148,11 +141,12 @@ impl WorkQueue {
         tokio::select! {
             biased;
             Some(message) = self.answers.next() => self.answered(&message),
-            Some((run, accepted, content)) = self.reads.next(), if !self.reads.is_empty() => {
+            Some((run, mut found)) = self.reads.next(), if !self.reads.is_empty() => {
                 if run == self.run {
-                    let slot = self.pending.iter_mut().find(|(d, _)| d.name.accepted == accepted);
-                    if let Some((_, slot)) = slot {
-                        *slot = Some(content);
+                    for (dispatch, slot) in &mut self.pending {
+                        if slot.is_none() {
+                            *slot = found.remove(&dispatch.name.accepted);
+                        }
                     }
                 }
                 None
@@ -199,23 +193,6 @@ impl WorkQueue {
     }
 }
 
-/// Reads a submission from the ledger, until it is there.
-async fn read_content(broker: &Broker, accepted: Accepted) -> Content {
-    loop {
-        match broker.at(broker.names().ledger(), accepted.into()).await {
-            Ok(Some(stored)) => {
-                return Content {
-                    headers: Some(stored.headers),
-                    payload: stored.payload,
-                };
-            }
-            Ok(None) => tracing::error!(%accepted, "the ledger lost a submission; waiting for it"),
-            Err(error) => tracing::debug!(%error, %accepted, "failed to read a submission"),
-        }
-        tokio::time::sleep(READ_AGAIN_AFTER).await;
-    }
-}
-
 /// The submitter's headers but the broker's own, what the queue's configuration filled in, and the
 /// sequence that must be the last.
 fn headers(dispatch: &Dispatch, submitted: Option<HeaderMap>) -> HeaderMap {
@@ -250,10 +227,4 @@ fn without_the_brokers(headers: HeaderMap) -> HeaderMap {
         }
     }
     kept
-}
-
-/// What a re-read of a payload gives.
-pub(crate) async fn reread(broker: Broker, accepted: Accepted) -> (Accepted, Bytes) {
-    let content = read_content(&broker, accepted).await;
-    (accepted, content.payload)
 }
