@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nats_config::Role;
 use protocol::config::QueueConfig;
 use tests::hand::HandWorker;
 use tests::raw::Message;
@@ -191,7 +192,7 @@ async fn a_worker_that_stood_still_past_its_lease_records_nothing_on_three_serve
 #[tokio::test]
 async fn the_late_outcome_of_a_straggler_is_refused() {
     let (system, _a) = lease_system(Size::One).await;
-    let client = &system.client;
+    let client = system.client_of(Role::Worker);
     let straggler = HandWorker::here(client, "straggler", QUEUE, 1)
         .await
         .unwrap();
