@@ -74,6 +74,7 @@ impl Driver {
         // An empty ledger has no record to wait for.
         self.stand();
         loop {
+            self.election.alive();
             let wait = self.wait();
             let woke = tokio::select! {
                 biased;
@@ -163,8 +164,11 @@ impl Driver {
             match done {
                 Done::Step(epoch, taken) => self.step(epoch, taken).await,
                 Done::Advanced(Ok(epoch)) => self.event(Event::Won(epoch)).await,
-                // The election says by an event why it ended.
-                Done::Advanced(Err(error)) => tracing::info!(%error, "no new epoch"),
+                // The election says by an event why it ended; without an epoch nothing is led.
+                Done::Advanced(Err(error)) => {
+                    tracing::info!(%error, "no new epoch");
+                    self.event(Event::Lost).await;
+                }
                 Done::Wrote(accepted, answer) => {
                     self.event(Event::Wrote { accepted, answer }).await
                 }

@@ -32,6 +32,8 @@ use crate::work_queue::WorkQueue;
 
 /// How long a start waits before it tries again, at first and at most.
 const AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
+/// A loop that turns no more for this long gives leadership up.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(5);
 /// The key of the leadership of the work queue in the leaders' bucket.
 const ELECTION_KEY: &str = "work";
 
@@ -272,6 +274,7 @@ fn election_config(settings: &RunSettings) -> ElectionConfig {
         replicas: settings.replicas.get(),
         provision: election::Provision::VerifyOnly,
         detection: Detection::default(),
+        progress_within: Some(PROGRESS_WITHIN),
         ..ElectionConfig::new(
             election::Broker::with(source),
             names.leader_bucket(),

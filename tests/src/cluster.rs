@@ -9,6 +9,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, StorageType};
 
 use crate::port::Port;
+use crate::roles;
 use crate::server::{Routes, Server, ServerOptions};
 use crate::wait::eventually;
 
@@ -96,17 +97,29 @@ impl Cluster {
         self.urls().join(",")
     }
 
-    /// A connection without credentials to any of the three.
+    /// A connection to any of the three that may do everything.
     ///
     /// # Errors
     /// When none takes it.
     pub async fn connect(&self) -> Result<async_nats::Client> {
+        self.connect_with(roles::connect_options(None)).await
+    }
+
+    /// The same with options of one's own.
+    ///
+    /// # Errors
+    /// When none takes it.
+    pub async fn connect_with(
+        &self,
+        options: async_nats::ConnectOptions,
+    ) -> Result<async_nats::Client> {
         let addresses = self
             .urls()
             .iter()
             .map(|url| url.parse())
             .collect::<Result<Vec<async_nats::ServerAddr>, _>>()?;
-        async_nats::connect(addresses)
+        options
+            .connect(addresses)
             .await
             .context("connect to the cluster")
     }

@@ -17,6 +17,7 @@ pub mod process;
 pub mod program;
 pub mod proxy;
 pub mod raw;
+pub mod roles;
 pub mod runs;
 pub mod server;
 pub mod system;

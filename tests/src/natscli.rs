@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::program::{in_path, repository};
+use crate::roles;
 use crate::wait::within;
 
 const PACKAGE: &str = "github.com/nats-io/natscli/nats";
@@ -94,6 +95,7 @@ impl NatsCli {
     ) -> Result<CliOutput> {
         let mut child = Command::new(&self.program)
             .args(["--server", server])
+            .args(roles::arguments(None))
             .args(arguments)
             .env_clear()
             .env("HOME", self.home.path())

@@ -298,8 +298,9 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    /// Kills it if it still runs; returns when it is dead.
+    fn end(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) && self.child.start_kill().is_ok() {
             // Blocks until it is dead but leaves the status to be taken by the child's own value:
             // whoever removes its folder next must not race with a process that still writes.
@@ -308,6 +309,19 @@ impl Drop for Process {
                 self.child.try_wait().ok();
             }
         }
+    }
+
+    /// Kills it if it still runs, and returns all that it wrote.
+    pub(crate) fn last_words(mut self) -> Vec<Line> {
+        self.end();
+        self.hear_out();
+        self.lines()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
         if std::thread::panicking() {
             self.hear_out();
             self.show_tail();

@@ -14,6 +14,7 @@ use tokio::process::Command;
 use crate::port::Port;
 use crate::process::Process;
 use crate::program;
+use crate::roles;
 use crate::wait::{PATIENCE, within};
 
 /// Written by nats-server once it takes connections.
@@ -66,6 +67,8 @@ pub struct Server {
     port: Port,
     routes: Option<Routes>,
     process: Option<Process>,
+    /// What it refused by the roles' permissions.
+    refused: Vec<String>,
 }
 
 impl Server {
@@ -133,6 +136,7 @@ impl Server {
             port,
             routes,
             process: None,
+            refused: Vec::new(),
         })
     }
 
@@ -205,14 +209,44 @@ impl Server {
         self.folder.as_ref().map_or(Path::new(""), TempDir::path)
     }
 
-    /// A connection without credentials.
+    /// A connection that may do everything.
     ///
     /// # Errors
     /// When the server does not take it.
     pub async fn connect(&self) -> Result<async_nats::Client> {
+        self.connect_with(roles::connect_options(None)).await
+    }
+
+    /// A connection with options of one's own.
+    ///
+    /// # Errors
+    /// When the server does not take it.
+    pub async fn connect_with(
+        &self,
+        options: async_nats::ConnectOptions,
+    ) -> Result<async_nats::Client> {
         let what = format!("a connection to {}", self.name);
-        let client = within(&what, PATIENCE, async_nats::connect(self.url())).await??;
+        let client = within(&what, PATIENCE, options.connect(self.url())).await??;
         Ok(client)
+    }
+
+    /// What it refused by the roles' permissions before it was killed or stopped. It is forgotten
+    /// then: what is left fails the test when the server is dropped.
+    pub fn take_refused(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// The process is over; what it refused is kept.
+    fn bury(&mut self) {
+        let Some(process) = self.process.take() else {
+            return;
+        };
+        // Dropped, it shows the end of its output when a test is failing.
+        if roles::on() && !std::thread::panicking() {
+            let lines = process.last_words();
+            let texts = lines.iter().map(|line| line.text.as_str());
+            self.refused.extend(roles::refusals(texts));
+        }
     }
 
     /// SIGKILL; the store stays. Returns the moment before the signal.
@@ -221,7 +255,7 @@ impl Server {
     /// When it is not running.
     pub async fn kill(&mut self) -> Result<Instant> {
         let at = self.running()?.kill().await?;
-        self.process = None;
+        self.bury();
         Ok(at)
     }
 
@@ -231,7 +265,7 @@ impl Server {
     /// When it is not running or does not end.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         let status = self.running()?.terminate(PATIENCE).await?;
-        self.process = None;
+        self.bury();
         Ok(status)
     }
 
@@ -298,18 +332,26 @@ fn config_text(options: &ServerOptions, name: &str, port: u16, folder: &Path) ->
     }
     text.push_str(&options.snippet);
     text.push('\n');
+    text.push_str(&roles::server_config());
+    text.push('\n');
     Ok(text)
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // The process first: it must not write into a folder that is being removed.
-        self.process = None;
+        self.bury();
         if std::thread::panicking()
             && let Some(folder) = self.folder.take()
         {
             show_folder(&self.name, &folder.keep());
         }
+        let refused = &self.refused;
+        assert!(
+            std::thread::panicking() || refused.is_empty(),
+            "{} refused what a role needs, or a program did what its role may not: {refused:#?}",
+            self.name
+        );
     }
 }
 

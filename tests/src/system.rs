@@ -3,6 +3,7 @@
 //!
 //! It never judges and never mends: a process that ends stays ended.
 
+use std::collections::HashMap;
 use std::process::Output;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use async_nats::Client;
 use coordinator::queue_record;
 use coordinator::roll_call::{GATHER, roll_call};
 use futures::StreamExt;
-use nats_config::{Broker, Ledger, Mode, Names, Replicas, Settings};
+use nats_config::{Broker, Ledger, Mode, Names, Replicas, Role, Settings};
 use protocol::config::QueueConfig;
 use protocol::number::Revision;
 use tempfile::TempDir;
@@ -22,6 +23,7 @@ use crate::cluster::Cluster;
 use crate::process::Process;
 use crate::program::workspace_binary;
 use crate::raw::{Answer, Message, publish_raw};
+use crate::roles;
 use crate::runs::{self, Run};
 use crate::server::Server;
 use crate::tap::Tap;
@@ -80,6 +82,16 @@ pub enum Servers {
     Three(Box<Cluster>),
 }
 
+impl Servers {
+    async fn connect_as(&self, role: Option<Role>) -> Result<Client> {
+        let options = roles::connect_options(role);
+        match self {
+            Self::One(server) => server.connect_with(options).await,
+            Self::Three(cluster) => cluster.connect_with(options).await,
+        }
+    }
+}
+
 /// Servers, a connection to them, and what the ledger says.
 pub struct System {
     /// The servers.
@@ -90,6 +102,8 @@ pub struct System {
     pub broker: Broker,
     /// What the ledger says.
     pub tap: Tap,
+    /// One connection for each role; none in the normal mode.
+    clients: HashMap<Role, Client>,
     lease: Lease,
     logs: TempDir,
 }
@@ -100,18 +114,17 @@ impl System {
     /// # Errors
     /// When they do not come up.
     pub async fn start(size: Size, lease: Lease) -> Result<Self> {
-        let (servers, client) = match size {
-            Size::One => {
-                let server = Server::start().await?;
-                let client = server.connect().await?;
-                (Servers::One(Box::new(server)), client)
-            }
-            Size::Three => {
-                let cluster = Cluster::start().await?;
-                let client = cluster.connect().await?;
-                (Servers::Three(Box::new(cluster)), client)
-            }
+        let servers = match size {
+            Size::One => Servers::One(Box::new(Server::start().await?)),
+            Size::Three => Servers::Three(Box::new(Cluster::start().await?)),
         };
+        let client = servers.connect_as(None).await?;
+        let mut clients = HashMap::new();
+        if roles::on() {
+            for role in Role::ALL {
+                clients.insert(role, servers.connect_as(Some(role)).await?);
+            }
+        }
         let broker = Broker::new(client.clone(), Names::default());
         let tap = Tap::open(&client, broker.names().ledger());
         let logs = tempfile::tempdir().context("make a folder for logs")?;
@@ -120,6 +133,7 @@ impl System {
             client,
             broker,
             tap,
+            clients,
             lease,
             logs,
         })
@@ -139,9 +153,8 @@ impl System {
             ledger_bytes_max: LEDGER_BYTES_MAX,
             ..Settings::default()
         };
-        let made = system
-            .broker
-            .provision(&settings, Mode::Create, Ledger::MayBeNew);
+        let broker = system.broker_of(Role::Coordinator);
+        let made = broker.provision(&settings, Mode::Create, Ledger::MayBeNew);
         made.await?;
         Ok(system)
     }
@@ -169,6 +182,19 @@ impl System {
         let led = system.leader_after(0).await;
         led.with_context(|| format!("{} wrote last:\n{}", leader.name(), leader.tail()))?;
         Ok((system, leader))
+    }
+
+    /// The connection of a role: with its permissions and no more, or, in the normal mode, the
+    /// test's own.
+    #[must_use]
+    pub fn client_of(&self, role: Role) -> &Client {
+        self.clients.get(&role).unwrap_or(&self.client)
+    }
+
+    /// The same with the names of what exists on the broker.
+    #[must_use]
+    pub fn broker_of(&self, role: Role) -> Broker {
+        Broker::new(self.client_of(role).clone(), Names::default())
     }
 
     /// The addresses of all servers.
@@ -212,7 +238,9 @@ impl System {
             Servers::Three(_) => "3",
         };
         let mut command = coordinator_binary()?;
-        command.args(["--server", url, "run", "--name", name]);
+        command.args(["--server", url]);
+        command.args(roles::arguments(Some(Role::Coordinator)));
+        command.args(["run", "--name", name]);
         command.args(["--lease", self.lease.as_str(), "--replicas", replicas]);
         command.args(["--ledger-max-bytes", &LEDGER_BYTES_MAX.to_string()]);
         Ok(command)
@@ -254,6 +282,7 @@ impl System {
         let log = self.logs.path().join(format!("{name}.jsonl"));
         command.args(["--server", &self.url(), "--name", name, "--log"]);
         command.arg(log).args(["--queue", QUEUE]).args(arguments);
+        command.args(roles::arguments(Some(Role::Worker)));
         let mut process = Process::start(&format!("worker {name}"), command)?;
         process.wait_for_line("ready", PATIENCE).await?;
         Ok(process)
@@ -292,7 +321,8 @@ impl System {
     /// When the ledger does not take it.
     pub async fn queue(&self, queue: &str, config: &QueueConfig) -> Result<()> {
         let name = queue.parse()?;
-        queue_record::write(&self.broker, &name, Revision::new(1), config).await?;
+        let broker = self.broker_of(Role::Coordinator);
+        queue_record::write(&broker, &name, Revision::new(1), config).await?;
         Ok(())
     }
 
@@ -322,13 +352,14 @@ impl System {
     /// When the ledger refuses it or never answers.
     pub async fn submit(&self, job: Message) -> Result<u64> {
         let what = format!("the acceptance of {}", job.subject);
-        let ledger = self.broker.names().ledger();
+        let broker = self.broker_of(Role::TrustedSubmitter);
+        let ledger = broker.names().ledger();
         let accepted = eventually(&what, ALL, async || {
-            match publish_raw(&self.client, job.clone()).await? {
+            match publish_raw(broker.client(), job.clone()).await? {
                 Answer::Stored(stored) => Ok(stored.sequence),
                 // An earlier try, whose answer was lost, is there.
                 Answer::Refused(refusal) if refusal.code == 10_077 => {
-                    let stored = self.broker.last(ledger, &job.subject).await?;
+                    let stored = broker.last(ledger, &job.subject).await?;
                     stored
                         .filter(|stored| stored.payload == job.payload)
                         .map(|stored| stored.sequence.get())
@@ -371,7 +402,8 @@ impl System {
     pub async fn has_role(&self, name: &str, role: &str) -> Result<()> {
         let what = format!("the role {role} of {name}");
         eventually(&what, PATIENCE, async || {
-            let all = roll_call(&self.client, self.broker.subjects(), GATHER).await?;
+            let viewer = self.client_of(Role::Viewer);
+            let all = roll_call(viewer, self.broker.subjects(), GATHER).await?;
             match all.iter().find(|status| status.coordinator == name) {
                 Some(status) if status.role == role => Ok(()),
                 other => Err(anyhow!("{other:?}")),

@@ -100,13 +100,17 @@ fn candidates(env: &Environment) -> Vec<PathBuf> {
 }
 
 /// Writes the server's configuration and returns its arguments.
-pub(super) fn configure(folder: &Folder, port: Option<u16>) -> Result<Vec<String>, DevError> {
+pub(super) fn configure(
+    folder: &Folder,
+    port: Option<u16>,
+    more: &str,
+) -> Result<Vec<String>, DevError> {
     let store = folder.path().join("jetstream");
     let port = port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
     // A JSON text is a quoted text of this format, too.
     let store = serde_json::Value::from(store.display().to_string());
     let text = format!(
-        "server_name: dev\nlisten: \"127.0.0.1:{port}\"\njetstream {{\n  store_dir: {store}\n  max_file_store: {STORE_MAX}\n}}\n"
+        "server_name: dev\nlisten: \"127.0.0.1:{port}\"\njetstream {{\n  store_dir: {store}\n  max_file_store: {STORE_MAX}\n}}\n{more}"
     );
     let path = folder.write("nats.conf", &text)?;
     Ok(vec![

@@ -46,6 +46,11 @@ pub struct SystemOptions {
     pub coordinators: usize,
     /// Further arguments of each, such as `--lease quick`.
     pub coordinator_arguments: Vec<String>,
+    /// Configuration text put after the server's own: users, permissions, limits.
+    pub server_config: String,
+    /// Who the system's own connection is; whatever names servers is not used. It reads everything,
+    /// makes the queues, and asks the coordinators.
+    pub connection: ConnectionSettings,
     /// The root token of all subjects.
     pub namespace: Namespace,
     /// The queues to make, if they do not exist.
@@ -64,6 +69,8 @@ impl SystemOptions {
             coordinator,
             coordinators: 3,
             coordinator_arguments: Vec::new(),
+            server_config: String::new(),
+            connection: ConnectionSettings::default(),
             namespace: Namespace::default(),
             queues: sample_queues(),
         }
@@ -120,7 +127,7 @@ impl System {
         let binary = NatsServerBinary::find(options.nats_server.as_deref(), env)?;
         let folder = Folder::make(options.data_dir.as_deref())?;
         let (server, address) = start_server(&binary, &options, &folder).await?;
-        let broker = connect(&address, &options.namespace).await?;
+        let broker = connect(&address, &options).await?;
         let mut system = Self {
             options,
             binary,
@@ -332,7 +339,7 @@ async fn start_server(
     let spec = ProcessSpec {
         name: "nats-server".to_owned(),
         program: binary.path.clone(),
-        arguments: nats_server::configure(folder, options.port)?,
+        arguments: nats_server::configure(folder, options.port, &options.server_config)?,
         variables: Vec::new(),
     };
     let mut process = RunningProcess::start(&spec, &options.coordinator, folder)?;
@@ -358,12 +365,12 @@ async fn start_server(
     }
 }
 
-async fn connect(address: &str, namespace: &Namespace) -> Result<Broker, DevError> {
+async fn connect(address: &str, options: &SystemOptions) -> Result<Broker, DevError> {
     let settings = ConnectionSettings {
         server: Some(address.to_owned()),
-        ..ConnectionSettings::default()
+        ..options.connection.clone()
     };
     let connection = Connection::resolve(&settings, &Environment::default())?;
     let client = connection.connect("dev").await?;
-    Ok(connection.broker(client, Names::new(namespace.clone())))
+    Ok(connection.broker(client, Names::new(options.namespace.clone())))
 }

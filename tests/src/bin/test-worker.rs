@@ -10,6 +10,7 @@ use clap::Parser;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use worker_sdk::async_nats::ConnectOptions;
 use worker_sdk::{Bytes, JobContext, JobError, JobLog, Worker, WorkerOptions};
 
 /// Does what each payload says: `{"do":"work","ms":20}`.
@@ -33,6 +34,15 @@ struct Arguments {
     /// How many jobs of a queue run at once.
     #[arg(long, default_value_t = 4)]
     slots: u32,
+    /// The user to connect as; none: without credentials.
+    #[arg(long, requires = "password")]
+    user: Option<String>,
+    /// Its password.
+    #[arg(long, requires = "user")]
+    password: Option<String>,
+    /// Where its answers go.
+    #[arg(long)]
+    inbox_prefix: Option<String>,
     /// How long a stop waits for its jobs, in milliseconds.
     #[arg(long, default_value_t = 5_000)]
     patience: u64,
@@ -74,6 +84,7 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let log = JobLog::append(&arguments.log).context("open the log")?;
     let options = WorkerOptions::new(&arguments.server, &arguments.name)
+        .connect(connect_options(&arguments))
         .slots(arguments.slots)
         .cancel_grace(Duration::from_secs(1))
         .observer(Arc::new(log));
@@ -98,6 +109,17 @@ async fn main() -> Result<()> {
     let stopped = worker.run_until(term.recv(), patience).await;
     tracing::info!(?stopped, "ended");
     Ok(())
+}
+
+fn connect_options(arguments: &Arguments) -> ConnectOptions {
+    let mut options = ConnectOptions::new();
+    if let (Some(user), Some(password)) = (&arguments.user, &arguments.password) {
+        options = options.user_and_password(user.clone(), password.clone());
+    }
+    match &arguments.inbox_prefix {
+        Some(prefix) => options.custom_inbox_prefix(prefix),
+        None => options,
+    }
 }
 
 async fn run(payload: Bytes, context: JobContext) -> Result<Value, JobError> {

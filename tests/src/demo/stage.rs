@@ -102,7 +102,7 @@ pub async fn play(
     let (answered, answered_seen) = watch::channel(0);
     let documents = Arc::new(documents);
     let submitter = Submitter {
-        client: Client::with_broker(cast.broker().clone()),
+        client: Client::with_broker(cast.submitter().await?),
         documents: Arc::clone(&documents),
         done: done_seen,
         answered,
@@ -335,6 +335,7 @@ impl Stage<'_> {
         let work_left = self.drain().await?;
         self.stop_workers().await?;
         self.look()?;
+        self.accidents.extend(self.cast.refused()?);
         let expected = documents.iter().filter_map(|document| {
             let expected = document.expected?;
             Some((document.id.clone(), expected))

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use nats_config::Role;
 use protocol::submission::Priority;
 use tests::proxy::{Frame, Proxy};
 use tests::system::QUEUE;
-use tests::{Lease, Process, Size, System};
-use worker_sdk::async_nats::ConnectOptions;
+use tests::{Lease, Process, Size, System, roles};
 use worker_sdk::{Client, SubmitRequest, Submitted};
 
 /// A lost answer is noticed within this by a client that does not wait as long as the default.
@@ -17,7 +17,7 @@ async fn start() -> (System, Process) {
 }
 
 fn client(system: &System) -> Client {
-    Client::with_broker(system.broker.clone())
+    Client::with_broker(system.broker_of(Role::TrustedSubmitter))
 }
 
 fn request(id: &str, payload: &'static str) -> SubmitRequest {
@@ -73,7 +73,8 @@ async fn a_repeat_is_a_duplicate_or_a_conflict_for_a_direct_submitter() {
 #[tokio::test]
 async fn a_repeat_is_a_duplicate_or_a_conflict_at_the_front_door() {
     let (system, _a) = start().await;
-    answers(client(&system).front_door()).await;
+    let client = Client::with_broker(system.broker_of(Role::Submitter));
+    answers(client.front_door()).await;
 }
 
 #[tokio::test]
@@ -97,11 +98,13 @@ async fn many_at_once_are_each_accepted_once() {
 /// A client behind a proxy that swallows what `swallow` says.
 async fn behind(
     system: &mut System,
+    role: Role,
     swallow: impl FnMut(&Frame) -> bool + Send + 'static,
 ) -> (Proxy, Client) {
     let proxy = Proxy::start(system.server().port()).await.unwrap();
     proxy.swallow(swallow);
-    let client = ConnectOptions::new().connect(proxy.url()).await.unwrap();
+    let options = roles::connect_options(Some(role));
+    let client = options.connect(proxy.url()).await.unwrap();
     let broker = nats_config::Broker::new(client, nats_config::Names::default());
     let client = Client::with_broker(broker.with_timeout(ANSWER_WITHIN));
     (proxy, client)
@@ -122,7 +125,7 @@ fn the_first(text: &'static str) -> impl FnMut(&Frame) -> bool + Send {
 async fn a_submitter_whose_answer_was_lost_finds_its_record() {
     let (mut system, _a) = start().await;
     let acks = the_first("\"stream\":\"JOBS\"");
-    let (proxy, client) = behind(&mut system, acks).await;
+    let (proxy, client) = behind(&mut system, Role::TrustedSubmitter, acks).await;
     let answer = client.submit_raw(request("x", "one")).await.unwrap();
     assert_eq!(*proxy.swallowed().borrow(), 1, "an answer was lost");
     let Submitted::Accepted { accepted } = answer else {
@@ -137,7 +140,8 @@ async fn a_submitter_whose_answer_was_lost_finds_its_record() {
 #[tokio::test]
 async fn a_submitter_whose_answer_was_lost_at_the_front_door_asks_again() {
     let (mut system, _a) = start().await;
-    let (proxy, client) = behind(&mut system, the_first("accepted")).await;
+    let accepted = the_first("accepted");
+    let (proxy, client) = behind(&mut system, Role::Submitter, accepted).await;
     let client = client.front_door();
     let answer = client.submit_raw(request("x", "one")).await.unwrap();
     assert_eq!(*proxy.swallowed().borrow(), 1, "an answer was lost");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Request};
+use nats_config::Role;
 use serde_json::Value;
 use tests::raw::{Message, publish_raw};
 use tests::wait::{PATIENCE, within};
@@ -39,12 +40,22 @@ fn refused(answer: &Value, code: &str, words: &[&str]) {
 #[tokio::test]
 async fn an_unknown_or_impossible_queue_is_refused() {
     let (system, _a) = start().await;
-    let answer = ask(&system.client, "jobs.api.submit.nowhere.x", &[]).await;
+    let answer = ask(
+        system.client_of(Role::Submitter),
+        "jobs.api.submit.nowhere.x",
+        &[],
+    )
+    .await;
     let words = ["nowhere", "coordinator queue add nowhere"];
     refused(&answer, "unknown-queue", &words);
     let long = "q".repeat(65);
     for queue in ["%41", "a*b", "größe", long.as_str()] {
-        let answer = ask(&system.client, &format!("jobs.api.submit.{queue}.x"), &[]).await;
+        let answer = ask(
+            system.client_of(Role::Submitter),
+            &format!("jobs.api.submit.{queue}.x"),
+            &[],
+        )
+        .await;
         refused(&answer, "bad-queue", &["queue"]);
     }
     system.tap.look(|book| assert!(book.jobs.is_empty()));
@@ -55,12 +66,22 @@ async fn an_id_in_another_form_is_refused() {
     let (system, _a) = start().await;
     let long = "x".repeat(257);
     for id in ["%41", "%2f", "50%", "a*b", "*", ">", "%zz", long.as_str()] {
-        let answer = ask(&system.client, &format!("jobs.api.submit.work.{id}"), &[]).await;
+        let answer = ask(
+            system.client_of(Role::Submitter),
+            &format!("jobs.api.submit.work.{id}"),
+            &[],
+        )
+        .await;
         refused(&answer, "bad-id", &["id"]);
     }
     system.tap.look(|book| assert!(book.jobs.is_empty()));
     for id in ["INV-1", "a.b.c", "%20", "請求書-1", "x%2Ay"] {
-        let answer = ask(&system.client, &format!("jobs.api.submit.work.{id}"), &[]).await;
+        let answer = ask(
+            system.client_of(Role::Submitter),
+            &format!("jobs.api.submit.work.{id}"),
+            &[],
+        )
+        .await;
         assert_eq!(answer["status"], "accepted", "{id}: {answer}");
     }
 }
@@ -78,11 +99,21 @@ async fn a_header_that_cannot_be_read_is_refused_by_its_name() {
         ("Jobs-Max-Attempts", "0"),
         ("Jobs-Version", "one"),
     ] {
-        let answer = ask(&system.client, "jobs.api.submit.work.x", &[(name, value)]).await;
+        let answer = ask(
+            system.client_of(Role::Submitter),
+            "jobs.api.submit.work.x",
+            &[(name, value)],
+        )
+        .await;
         refused(&answer, "bad-header", &[name]);
     }
     let newer = [("Jobs-Version", "2"), ("Jobs-Priority", "urgent")];
-    let answer = ask(&system.client, "jobs.api.submit.work.x", &newer).await;
+    let answer = ask(
+        system.client_of(Role::Submitter),
+        "jobs.api.submit.work.x",
+        &newer,
+    )
+    .await;
     refused(&answer, "newer-version", &["version 2", "upgrade"]);
     system.tap.look(|book| assert!(book.jobs.is_empty()));
 }
@@ -96,7 +127,12 @@ async fn a_subject_of_ten_kilobytes_harms_nobody_else() {
     let asked = victim.request(subject, "".into());
     let answer = tokio::time::timeout(Duration::from_secs(2), asked).await;
     assert!(!matches!(answer, Ok(Ok(_))), "{answer:?}");
-    let answer = ask(&system.client, "jobs.api.submit.work.x", &[]).await;
+    let answer = ask(
+        system.client_of(Role::Submitter),
+        "jobs.api.submit.work.x",
+        &[],
+    )
+    .await;
     assert_eq!(answer["status"], "accepted", "{answer}");
 }
 
@@ -108,13 +144,20 @@ async fn nobody_is_answered_in_somebody_elses_place() {
         "jobs.control.work.1.0.cancel.x",
         "$JS.API.STREAM.PURGE.WORK",
     ] {
-        let asked = system
-            .client
-            .publish_with_reply("jobs.api.submit.work.x", reply, "{}".into());
+        let asked = system.client_of(Role::Submitter).publish_with_reply(
+            "jobs.api.submit.work.x",
+            reply,
+            "{}".into(),
+        );
         asked.await.unwrap();
     }
     // A request after them is answered after them.
-    let answer = ask(&system.client, "jobs.api.submit.work.y", &[]).await;
+    let answer = ask(
+        system.client_of(Role::Submitter),
+        "jobs.api.submit.work.y",
+        &[],
+    )
+    .await;
     assert_eq!(answer["status"], "accepted", "{answer}");
     let none = tokio::time::timeout(Duration::ZERO, futures::StreamExt::next(&mut planted)).await;
     assert!(none.is_err(), "{none:?}");
@@ -135,7 +178,12 @@ async fn the_brokers_own_headers_are_dropped_and_the_ledger_lives() {
         ("Nats-Expected-Last-Sequence", "7"),
         ("traceparent", "00-1-2-03"),
     ];
-    let answer = ask(&system.client, "jobs.api.submit.work.x", &poison).await;
+    let answer = ask(
+        system.client_of(Role::Submitter),
+        "jobs.api.submit.work.x",
+        &poison,
+    )
+    .await;
     assert_eq!(answer["status"], "accepted", "{answer}");
     let ledger = system.broker.names().ledger();
     let record = system.broker.last(ledger, "jobs.submit.work.x").await;
@@ -154,7 +202,7 @@ async fn the_brokers_own_headers_are_dropped_and_the_ledger_lives() {
     let stored = within(
         "the next submission",
         PATIENCE,
-        publish_raw(&system.client, next),
+        publish_raw(system.client_of(Role::TrustedSubmitter), next),
     );
     assert!(stored.await.unwrap().unwrap().sequence() > record.sequence.get());
 }

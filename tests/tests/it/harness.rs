@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy};
+use nats_config::Role;
 use tests::raw::{Answer, Message, atomic_batch, publish_raw};
 use tests::server::JetStream;
-use tests::{Cluster, NatsCli, Server, ServerOptions};
+use tests::{Cluster, NatsCli, Server, ServerOptions, roles};
 
 fn work_like() -> Config {
     Config {
@@ -158,6 +159,29 @@ async fn the_nats_tool_runs_against_a_server_of_ours() {
     assert!(
         text.contains("maximum messages per subject exceeded"),
         "{text}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_role_is_refused_is_seen() {
+    let mut server = Server::start().await.unwrap();
+    let options = roles::connect_options(Some(Role::Viewer));
+    let viewer = server.connect_with(options).await.unwrap();
+    let forbidden = viewer.publish("jobs.submit.work.x", "".into());
+    forbidden.await.unwrap();
+    // Answered after the server has looked at what came before.
+    let nobody = viewer.request("jobs.api.status", "".into()).await;
+    assert!(nobody.is_err(), "{nobody:?}");
+    server.stop().await.unwrap();
+    let refused = server.take_refused();
+    let users = refused
+        .iter()
+        .filter(|line| line.contains("viewer"))
+        .count();
+    assert_eq!(
+        (refused.len(), users),
+        if roles::on() { (1, 1) } else { (0, 0) },
+        "{refused:?}"
     );
 }
 

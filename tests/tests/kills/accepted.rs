@@ -1,5 +1,6 @@
 //! Accepted once: the ledger refuses a repeat, whatever was killed in between and however long ago.
 
+use nats_config::Role;
 use tests::raw::{Answer, Message, publish_raw};
 use tests::wait::{PATIENCE, eventually};
 use tests::{Size, System};
@@ -11,7 +12,7 @@ const OCCUPIED: &str = "maximum messages per subject exceeded";
 
 async fn refused(system: &System, repeat: Message) {
     let answer = eventually("a refusal", PATIENCE, async || {
-        match publish_raw(&system.client, repeat.clone()).await {
+        match publish_raw(system.client_of(Role::TrustedSubmitter), repeat.clone()).await {
             Ok(Answer::Refused(refusal)) => Ok(refusal),
             // A server that just started elects; within the window of message ids it calls the
             // repeat a duplicate.
@@ -43,9 +44,13 @@ async fn kill_all(system: &mut System, size: Size) {
 async fn stays_accepted(size: Size) {
     let mut system = System::with_streams(size).await.unwrap();
     let first = Message::new(SUBJECT, "one");
-    let stored = publish_raw(&system.client, first.clone()).await.unwrap();
+    let stored = publish_raw(system.client_of(Role::TrustedSubmitter), first.clone())
+        .await
+        .unwrap();
     let with_id = Message::new(format!("{SUBJECT}-id"), "one").header("Nats-Msg-Id", &"m1");
-    let with_id_stored = publish_raw(&system.client, with_id.clone()).await.unwrap();
+    let with_id_stored = publish_raw(system.client_of(Role::TrustedSubmitter), with_id.clone())
+        .await
+        .unwrap();
 
     // The window of message ids is 100 ms: after it the subject alone refuses, as it must.
     refused(&system, with_id.clone()).await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nats_config::Role;
 use tests::hand::HandWorker;
 use tests::proxy::Proxy;
 use tests::system::{QUEUE, load};
@@ -165,7 +166,7 @@ async fn writes_that_were_held_on_their_way_are_refused_after_a_takeover() {
     system.queue(QUEUE, &config).await.unwrap();
     let epoch = system.leader_after(0).await.unwrap().epoch;
     let _b = system.coordinator("b").await.unwrap();
-    let worker = HandWorker::here(&system.client, "hand", QUEUE, 200).await;
+    let worker = HandWorker::here(system.client_of(Role::Worker), "hand", QUEUE, 200).await;
     let worker = worker.unwrap();
     // The leader knows of the slots when it hands out more than the 16 places of a queue without.
     system.submit_all(load("x", 50, 0, 0)).await.unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use nats_config::Role;
 use protocol::config::QueueConfig;
 use tests::hand::HandWorker;
 use tests::raw::Message;
@@ -187,7 +188,7 @@ async fn the_late_outcome_of_a_straggler_is_refused() {
     let (system, _a) = System::with_queue(Size::One, Lease::Quick, &short_lease())
         .await
         .unwrap();
-    let client = &system.client;
+    let client = system.client_of(Role::Worker);
     let straggler = HandWorker::here(client, "straggler", QUEUE, 1)
         .await
         .unwrap();

@@ -3,16 +3,17 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use coordinator::dev::{Exited, ProcessSpec, Signal, System, SystemOptions};
-use nats_config::Broker;
 use nats_config::connection::Environment;
+use nats_config::{Broker, Role};
 
 use crate::demo::arguments::Arguments;
 use crate::demo::clock::{self, Instants};
 use crate::demo::plan::{Pace, WORKERS};
 use crate::demo::runs::{Line, Tail};
 use crate::program::workspace_binary;
+use crate::roles;
 
 /// The system, and where its workers write what they do.
 pub(super) struct Cast {
@@ -33,10 +34,17 @@ impl Cast {
         let options = SystemOptions {
             nats_server: arguments.nats_server.clone(),
             data_dir: Some(folder.to_owned()),
-            coordinator_arguments: vec!["--lease".to_owned(), "stable".to_owned()],
+            coordinator_arguments: ["--lease", "stable"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(roles::arguments(Some(Role::Coordinator)))
+                .collect(),
+            server_config: roles::server_config(),
+            connection: roles::settings(None),
             ..SystemOptions::new(workspace_binary("coordinator")?)
         };
         let mut system = System::start(options, &Environment::of_process()).await?;
+        let variables = worker_variables(folder)?;
         let mut logs = Vec::new();
         for number in 1..=WORKERS {
             let name = format!("w-{number}");
@@ -57,7 +65,7 @@ impl Cast {
                     .into_iter()
                     .flat_map(|(flag, value)| [flag.to_owned(), value])
                     .collect(),
-                variables: Vec::new(),
+                variables: variables.clone(),
             })?;
             let pid = system.workers().last().map_or(0, |worker| worker.pid());
             logs.push((Member { name, pid }, Tail::new(log)));
@@ -90,6 +98,29 @@ impl Cast {
 
     pub(super) const fn broker(&self) -> &Broker {
         self.system.broker()
+    }
+
+    /// The connection of who submits: the system's own in the normal mode of the tests.
+    pub(super) async fn submitter(&self) -> Result<Broker> {
+        if !roles::on() {
+            return Ok(self.broker().clone());
+        }
+        let options = roles::connect_options(Some(Role::TrustedSubmitter));
+        let client = options.connect(self.system.address()).await?;
+        Ok(Broker::new(client, self.broker().names().clone()))
+    }
+
+    /// What the server refused by its permissions, if there are any.
+    pub(super) fn refused(&self) -> Result<Vec<String>> {
+        if !roles::on() {
+            return Ok(Vec::new());
+        }
+        let mut refused = Vec::new();
+        if let Some(server) = self.system.processes().next() {
+            let text = std::fs::read_to_string(server.log()).context("read the server's log")?;
+            refused.extend(roles::refusals(text.lines()));
+        }
+        Ok(refused)
     }
 
     /// The new lines of all workers' logs.
@@ -134,4 +165,15 @@ impl Cast {
     pub(super) async fn stop(self) -> Vec<String> {
         self.system.stop().await.killed
     }
+}
+
+/// The workers have flags for the server alone: the rest comes from a context file.
+fn worker_variables(folder: &Path) -> Result<Vec<(String, String)>> {
+    if !roles::on() {
+        return Ok(Vec::new());
+    }
+    let path = folder.join("worker.json");
+    std::fs::write(&path, roles::context_file(Role::Worker)).context("write a context file")?;
+    let path = path.display().to_string();
+    Ok(vec![("NATS_CONTEXT".to_owned(), path)])
 }
