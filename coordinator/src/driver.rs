@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::follower::Entry;
-use crate::inputs::{Done, Inputs, Question, UnderWay};
+use crate::inputs::{Done, Inputs, UnderWay};
 use crate::payloads::Payloads;
 use crate::perform;
+use crate::questions::Question;
 use crate::steps::{Identity, Taken};
 use crate::work_queue::WorkQueue;
 
@@ -264,6 +265,10 @@ impl Driver {
         while let Some((tag, answer)) = self.work.overdue() {
             self.event(Event::Dispatched { tag, answer }).await;
         }
+        while let Some((tag, why)) = self.work.unsendable() {
+            self.event(Event::Unsendable { tag, why }).await;
+            self.work.write().await;
+        }
         let now = boot_now();
         if self.rules.is_catching_up() && now.since(self.progress) >= NO_PROGRESS {
             self.progress = now;
@@ -290,23 +295,5 @@ impl Driver {
             Err(error) => tracing::debug!(%error, "had no leadership to give back"),
         }
         self.election.stop().await;
-    }
-
-    fn answer(&self, question: Question) {
-        let now = self.clock.now();
-        // Who asked may have gone; then nobody misses the answer.
-        let is_heard = match question {
-            Question::Job(accepted, reply) => reply.send(self.rules.view(now, accepted)).is_ok(),
-            Question::Control(accepted, verb, reply) => reply
-                .send(self.rules.control_record(accepted, verb))
-                .is_ok(),
-            Question::Knows(queue, reply) => reply
-                .send(self.rules.ledger().queue_config(&queue).is_some())
-                .is_ok(),
-            Question::Status(reply) => reply.send(perform::status(self)).is_ok(),
-        };
-        if !is_heard {
-            tracing::debug!("nobody waits for an answer any more");
-        }
     }
 }

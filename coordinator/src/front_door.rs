@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker_sdk::Client;
 
-use crate::inputs::Question;
+use crate::questions::Question;
 
 /// The queue group of all coordinators: one of them answers.
 const GROUP: &str = "coordinators";

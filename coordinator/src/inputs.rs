@@ -7,19 +7,14 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use protocol::answer::Answer;
 use protocol::door::Usage;
-use protocol::effects::RecordWrite;
-use protocol::id::{QueueName, WorkerId};
-use protocol::message::{CoordinatorStatus, JobView};
+use protocol::id::WorkerId;
 use protocol::number::{Accepted, Epoch};
-use protocol::subject::Verb;
 use protocol::workers::Pong;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::follower::Entry;
+use crate::questions::Question;
 use crate::steps::Taken;
-
-/// Questions that may wait for the driver.
-pub(crate) const QUESTIONS_MAX: usize = 1_024;
 
 /// Something that was under way and is done.
 pub(crate) enum Done {
@@ -35,18 +30,6 @@ pub(crate) enum Done {
 
 /// What is under way.
 pub(crate) type UnderWay = FuturesUnordered<BoxFuture<'static, Done>>;
-
-/// What the API asks of the folded state.
-pub(crate) enum Question {
-    Job(Accepted, oneshot::Sender<Option<JobView>>),
-    Control(
-        Accepted,
-        Verb,
-        oneshot::Sender<Result<RecordWrite, &'static str>>,
-    ),
-    Knows(QueueName, oneshot::Sender<bool>),
-    Status(oneshot::Sender<CoordinatorStatus>),
-}
 
 /// What comes in from outside.
 pub(crate) struct Inputs {

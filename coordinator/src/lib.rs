@@ -17,6 +17,7 @@ mod inputs;
 mod payloads;
 mod perform;
 mod presence;
+mod questions;
 mod steps;
 mod work_queue;
 

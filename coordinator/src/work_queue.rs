@@ -91,7 +91,7 @@ impl WorkQueue {
     async fn publish(&mut self, dispatch: &Dispatch, content: Content) {
         let subject = self.broker.subjects().work(&dispatch.name);
         let reply = format!("{}.{}.{}", self.inbox, self.run, dispatch.tag);
-        let headers = headers(dispatch, content.headers.as_ref());
+        let headers = headers(dispatch, content.headers);
         self.open.push_back((dispatch.tag, boot_now()));
         let sent = self
             .broker
@@ -168,10 +168,10 @@ impl WorkQueue {
         Some((tag, answer))
     }
 
-    /// A write whose answer is overdue.
+    /// A write whose answer is overdue, or cannot come any more since the connection broke.
     pub(crate) fn overdue(&mut self) -> Option<(u64, Answer)> {
         let (tag, since) = *self.open.front()?;
-        if boot_now().since(since) < ANSWER_WITHIN {
+        if self.broker.is_connected() && boot_now().since(since) < ANSWER_WITHIN {
             return None;
         }
         self.open.pop_front();

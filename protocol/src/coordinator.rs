@@ -76,6 +76,13 @@ pub enum Event<'a> {
         /// The answer.
         answer: Answer,
     },
+    /// A dispatch was not sent, and never can be: the broker takes no message of its size.
+    Unsendable {
+        /// Its tag.
+        tag: u64,
+        /// Why, for the dead letter.
+        why: String,
+    },
     /// A record was answered.
     Wrote {
         /// The job that it is about.
@@ -216,6 +223,7 @@ impl Coordinator {
                 self.judge_audit(now, effects);
             }
             Event::Dispatched { tag, answer } => self.landed(now, tag, answer, effects),
+            Event::Unsendable { tag, why } => self.unsendable(now, tag, why, effects),
             Event::Wrote { accepted, answer } => self.wrote(accepted, &answer, effects),
             Event::Said(says) => self.said(now, says, effects),
             Event::Ponged(worker, pong) => {

@@ -41,6 +41,8 @@ pub struct Leader {
     pub(crate) places: BTreeMap<QueueName, Places>,
     /// Records to write into the ledger.
     pub(crate) errands: Errands,
+    /// Jobs that can never be dispatched, and why: they are discarded.
+    pub(crate) unsendable: BTreeMap<Accepted, String>,
     /// The audit.
     pub(crate) audit: Audit,
 }
@@ -113,6 +115,7 @@ impl Leader {
             outstanding: BTreeMap::new(),
             places: BTreeMap::new(),
             errands: Errands::default(),
+            unsendable: BTreeMap::new(),
             audit: Audit::Due(now.after(AUDIT_EVERY)),
         }
     }

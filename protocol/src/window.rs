@@ -46,6 +46,8 @@ enum Refusal {
     Full,
     /// Another sequence was the last.
     WrongLast,
+    /// It was never sent, and never can be.
+    Unsendable,
 }
 
 /// The writes under way.
@@ -72,6 +74,8 @@ pub enum Landing {
         again: Vec<Flight>,
         /// These stand in the work queue already.
         there: Vec<Flight>,
+        /// These can never be written.
+        never: Vec<Flight>,
         /// There was no room: pause before the next write.
         full: bool,
     },
@@ -132,6 +136,13 @@ impl Window {
         (flight, expected)
     }
 
+    /// The write `tag`, while it has no answer.
+    #[must_use]
+    pub fn flight(&self, tag: u64) -> Option<Flight> {
+        let found = self.flights.iter().find(|(flight, ..)| flight.tag == tag);
+        found.map(|(flight, ..)| *flight)
+    }
+
     /// Takes the answer to the write `tag`.
     pub fn land(&mut self, tag: u64, answer: Answer) -> Landing {
         let Some(at) = self
@@ -166,6 +177,18 @@ impl Window {
                 return Landing::InDoubt(format!("a write was refused with {code}: {text}"));
             }
         };
+        self.refused(at, refusal)
+    }
+
+    /// The write `tag` was never sent, and never can be. What follows it expects its place in vain.
+    pub fn unsendable(&mut self, tag: u64) -> Landing {
+        match self.flights.iter().position(|(f, ..)| f.tag == tag) {
+            Some(at) => self.refused(at, Refusal::Unsendable),
+            None => Landing::Waits,
+        }
+    }
+
+    fn refused(&mut self, at: usize, refusal: Refusal) -> Landing {
         self.flights[at].2 = Some(refusal);
         self.broken = true;
         if self.all_answered() {
@@ -191,10 +214,11 @@ impl Window {
         }
         self.last = expected;
         self.broken = false;
-        let (mut again, mut there) = (Vec::new(), Vec::new());
+        let (mut again, mut there, mut never) = (Vec::new(), Vec::new(), Vec::new());
         for (flight, _, refusal) in self.flights.drain(..) {
             match refusal {
                 Some(Refusal::Occupied) => there.push(flight),
+                Some(Refusal::Unsendable) => never.push(flight),
                 Some(Refusal::Full | Refusal::WrongLast) | None => again.push(flight),
             }
         }
@@ -202,7 +226,12 @@ impl Window {
             there.push(flight);
         }
         let full = first == Some(Refusal::Full);
-        Landing::Settled { again, there, full }
+        Landing::Settled {
+            again,
+            there,
+            never,
+            full,
+        }
     }
 
     /// How many writes have no answer yet.
@@ -249,7 +278,13 @@ mod tests {
         assert_eq!(window.land(tags[1], Answer::Occupied), Landing::Waits);
         assert!(!window.has_room(), "no write starts on a broken chain");
         match window.land(tags[2], Answer::WrongLast) {
-            Landing::Settled { again, there, full } => {
+            Landing::Settled {
+                again,
+                there,
+                never,
+                full,
+            } => {
+                assert!(never.is_empty());
                 assert_eq!(again[0].accepted, Accepted::new(3));
                 assert_eq!(there[0].accepted, Accepted::new(2));
                 assert!(!full);
@@ -262,6 +297,33 @@ mod tests {
             Sequence::new(101),
             "the occupied one took no sequence"
         );
+    }
+
+    #[test]
+    fn a_write_that_cannot_be_sent_breaks_the_chain_and_is_no_doubt() {
+        let mut window = window(8);
+        let tags: Vec<u64> = (1..=3).map(|n| start(&mut window, n)).collect();
+        assert_eq!(window.unsendable(tags[1]), Landing::Waits);
+        assert_eq!(window.land(tags[2], Answer::WrongLast), Landing::Waits);
+        match window.land(tags[0], Answer::Stored(Sequence::new(101))) {
+            Landing::Settled {
+                again,
+                there,
+                never,
+                ..
+            } => {
+                assert_eq!(again[0].accepted, Accepted::new(3));
+                assert_eq!(there[0].accepted, Accepted::new(1));
+                assert_eq!(never[0].accepted, Accepted::new(2));
+            }
+            other => panic!("{other:?}"),
+        }
+        let (_, expected) = window.start(Accepted::new(3), Attempt::FIRST);
+        assert_eq!(expected, Sequence::new(101));
+        let mut window = Window::new(WindowWidth::DEFAULT, Sequence::new(100));
+        let alone = start(&mut window, 1);
+        assert!(matches!(window.unsendable(alone), Landing::Settled { .. }));
+        assert!(window.has_room());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::raw::{Answer, Message, publish_raw};
-use crate::wait::{PATIENCE, within};
+use crate::wait::{PATIENCE, eventually, within};
 
 /// The statuses that say "no more for this pull".
 const NOTHING: [u16; 2] = [404, 408];
@@ -104,11 +104,16 @@ impl HandWorker {
         self.client.flush().await.ok();
     }
 
-    /// Pulls up to `batch` attempts, and waits for the first of them.
+    /// Pulls up to `batch` attempts, and waits for the first of them: the queue may be so new that
+    /// the broker does not have it yet.
     ///
     /// # Errors
-    /// When none comes, or the broker refuses the pull.
+    /// When none comes.
     pub async fn pull(&self, batch: usize) -> Result<Vec<Delivery>> {
+        eventually("work", PATIENCE, async || self.pull_once(batch).await).await
+    }
+
+    async fn pull_once(&self, batch: usize) -> Result<Vec<Delivery>> {
         let inbox = self.client.new_inbox();
         let mut replies = self.client.subscribe(inbox.clone()).await?;
         let request = json!({"batch": batch, "expires": 2_000_000_000_u64});

@@ -111,7 +111,7 @@ impl TestRun {
     pub fn context(&self) -> JobContext {
         JobContext::new(
             Arc::new(self.info.clone()),
-            self.headers.clone(),
+            Arc::new(self.headers.clone()),
             self.timeout.map(|timeout| clock::now().after(timeout)),
             self.cancellation.clone(),
         )

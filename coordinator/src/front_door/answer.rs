@@ -11,7 +11,7 @@ use protocol::outcome::Outcome;
 use protocol::subject::{AttemptName, JobName, Verb};
 
 use super::Desk;
-use crate::inputs::Question;
+use crate::questions::Question;
 
 /// How long an answer waits for this coordinator to fold what the ledger already holds.
 const FOLD_WITHIN: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use protocol::submission::{Parsed, Submission};
 use worker_sdk::{SubmitError, SubmitRequest, Submitted};
 
 use super::Desk;
-use crate::inputs::Question;
+use crate::questions::Question;
 
 impl Desk {
     pub(super) async fn submit(&self, queue: &str, id: &str, request: &Message) -> SubmitAnswer {

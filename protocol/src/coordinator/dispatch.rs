@@ -153,11 +153,42 @@ impl Coordinator {
         let Role::Leading(leader) = &mut self.role else {
             return;
         };
-        match leader.window.land(tag, answer) {
+        let landing = leader.window.land(tag, answer);
+        self.landing(now, landing, effects);
+    }
+
+    /// A dispatch can never be sent: its job is discarded, whatever attempt it is.
+    pub(super) fn unsendable(
+        &mut self,
+        now: Timestamp,
+        tag: u64,
+        why: String,
+        effects: &mut Effects,
+    ) {
+        let Role::Leading(leader) = &mut self.role else {
+            return;
+        };
+        if let Some(flight) = leader.window.flight(tag) {
+            leader.unsendable.insert(flight.accepted, why);
+        }
+        let landing = leader.window.unsendable(tag);
+        self.landing(now, landing, effects);
+    }
+
+    fn landing(&mut self, now: Timestamp, landing: Landing, effects: &mut Effects) {
+        let Role::Leading(leader) = &mut self.role else {
+            return;
+        };
+        match landing {
             Landing::Stored(flight, sequence) => note_stored(leader, &flight, sequence),
             Landing::Waits => {}
             Landing::InDoubt(why) => self.in_doubt(now, &why, effects),
-            Landing::Settled { again, there, full } => {
+            Landing::Settled {
+                again,
+                there,
+                never,
+                full,
+            } => {
                 // Above all that an audit under way may judge: its listing may be older.
                 let mark = leader.window.last().next();
                 for flight in &there {
@@ -169,10 +200,32 @@ impl Coordinator {
                         "the work queue has no room: dispatch pauses; free disk or raise the account's limit".to_owned(),
                     );
                 }
+                for flight in never {
+                    self.take_out(flight.accepted, flight.attempt);
+                }
                 for flight in again {
                     self.take_back(flight.accepted, flight.attempt, effects);
                 }
             }
+        }
+    }
+
+    /// An attempt that can never stand in the work queue: what ends its job is written instead.
+    fn take_out(&mut self, accepted: Accepted, attempt: Attempt) {
+        let Role::Leading(leader) = &mut self.role else {
+            return;
+        };
+        if leader
+            .outstanding
+            .get(&accepted)
+            .is_some_and(|out| out.attempt == attempt)
+            && let Some(out) = leader.take_in(accepted)
+        {
+            self.backlog.stir(&out.queue);
+            if let Some(key) = &out.key {
+                self.backlog.free(key, accepted);
+            }
+            leader.errands.add(accepted);
         }
     }
 

@@ -32,7 +32,10 @@ impl Coordinator {
                 .ledger
                 .job(accepted)
                 .filter(|_| !leader.outstanding.contains_key(&accepted))
-                .and_then(|job| ending(&self.subjects, accepted, job));
+                .and_then(|job| {
+                    let never = leader.unsendable.get(&accepted);
+                    ending(&self.subjects, accepted, job, never)
+                });
             match record {
                 Some(record) => effects.records.push(record),
                 None => {
@@ -95,19 +98,30 @@ impl Coordinator {
 }
 
 /// The record that brings a job to its end, or a step nearer; `None` if there is none to write.
-fn ending(subjects: &Subjects, accepted: Accepted, job: &Job) -> Option<RecordWrite> {
-    let (attempt, outcome) = match &job.state {
-        JobState::Open(Open { request: None, .. }) => {
-            return Some(expiry(subjects, accepted, job));
+///
+/// `never` says why it can never be dispatched, if this leader found so.
+fn ending(
+    subjects: &Subjects,
+    accepted: Accepted,
+    job: &Job,
+    never: Option<&String>,
+) -> Option<RecordWrite> {
+    let (attempt, outcome) = match (&job.state, never) {
+        (JobState::Open(Open { request: None, .. }), None) => {
+            let why = "its time to start has passed";
+            return Some(request(subjects, accepted, job, (Verb::Expire, why)));
         }
-        JobState::Open(open) => (open.next(), requested(open.request?)),
+        (JobState::Open(Open { request: None, .. }), Some(why)) => {
+            return Some(request(subjects, accepted, job, (Verb::Discard, why)));
+        }
+        (JobState::Open(open), _) => (open.next(), requested(open.request?)),
         // It was never dispatched, and is not before its request is folded: attempt 1 is free.
-        JobState::Unconfigured(early) => (Attempt::FIRST, requested(early.request?)),
-        JobState::Malformed { reason } => {
+        (JobState::Unconfigured(early), _) => (Attempt::FIRST, requested(early.request?)),
+        (JobState::Malformed { reason }, _) => {
             let error = OutcomeError::permanent("malformed", reason);
             (Attempt::FIRST, Outcome::ended(Status::Discarded, error))
         }
-        JobState::Unresolved(_) | JobState::Parked { .. } | JobState::Final(_) => return None,
+        (JobState::Unresolved(_) | JobState::Parked { .. } | JobState::Final(_), _) => return None,
     };
     let name = AttemptName {
         job: job.name.clone(),
@@ -122,8 +136,13 @@ fn ending(subjects: &Subjects, accepted: Accepted, job: &Job) -> Option<RecordWr
     })
 }
 
-/// The request to expire a job.
-fn expiry(subjects: &Subjects, accepted: Accepted, job: &Job) -> RecordWrite {
+/// The leader's request to end a job, and why.
+fn request(
+    subjects: &Subjects,
+    accepted: Accepted,
+    job: &Job,
+    (verb, why): (Verb, &str),
+) -> RecordWrite {
     let name = AttemptName {
         job: job.name.clone(),
         accepted,
@@ -132,8 +151,8 @@ fn expiry(subjects: &Subjects, accepted: Accepted, job: &Job) -> RecordWrite {
     RecordWrite {
         accepted,
         attempt: name.attempt,
-        subject: subjects.control(&name, Verb::Expire),
-        body: ControlBody::new("its time to start has passed").to_json(),
+        subject: subjects.control(&name, verb),
+        body: ControlBody::new(why).to_json(),
     }
 }
 
@@ -144,7 +163,10 @@ fn requested(request: Request) -> Outcome {
             "expired",
             "its time to start had passed before it could be dispatched",
         ),
-        Request::Discard => OutcomeError::permanent("discarded", "discarded on request"),
+        Request::Discard => OutcomeError::permanent(
+            "undispatchable",
+            "it can never be dispatched; the record of the request to discard it says why",
+        ),
     };
     Outcome::ended(request.status(), error)
 }

@@ -24,8 +24,9 @@ const WORK_MS_MAX: u64 = 2_500;
 const STEPS: usize = 100;
 /// Most documents of a step.
 const STEP_LEN_MAX: usize = 100;
-/// Documents that may be submitted before any of them is done.
-const AHEAD_MIN: usize = 100;
+/// Documents that may be submitted before any of them is done: enough to keep all workers busy, and
+/// so few that there is work left to hand out for the leader that comes after the killed one.
+const AHEAD_MIN: usize = 6;
 
 /// How the workers are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

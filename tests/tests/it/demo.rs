@@ -111,6 +111,7 @@ async fn a_folder_of_anything_ends_with_a_reason_for_each_file() {
     write("empty.xml", "");
     write("notes.txt", "no .xml file");
     let output = demo(&["--invoices", dir.path().to_str().unwrap(), "--seconds", "8"]).await;
+    assert_eq!(figures(&output)["discarded"], 12);
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("3 files"), "{stderr}");

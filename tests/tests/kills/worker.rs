@@ -137,7 +137,9 @@ fn short_lease() -> QueueConfig {
 }
 
 async fn stands_still_past_its_lease(size: Size) {
-    let (system, _a) = System::with_queue(size, Lease::Quick, &short_lease()).await.unwrap();
+    let (system, _a) = System::with_queue(size, Lease::Quick, &short_lease())
+        .await
+        .unwrap();
     let mut first = system.worker("w1").await.unwrap();
     let slow = job("x", r#"{"do":"work","ms":400}"#).header("Jobs-Key", &"one");
     system.submit(slow).await.unwrap();
@@ -182,7 +184,9 @@ async fn a_worker_that_stood_still_past_its_lease_records_nothing_on_three_serve
 /// A worker that knows nothing of leases: its late outcome is refused by the server.
 #[tokio::test]
 async fn the_late_outcome_of_a_straggler_is_refused() {
-    let (system, _a) = System::with_queue(Size::One, Lease::Quick, &short_lease()).await.unwrap();
+    let (system, _a) = System::with_queue(Size::One, Lease::Quick, &short_lease())
+        .await
+        .unwrap();
     let client = &system.client;
     let straggler = HandWorker::here(client, "straggler", QUEUE, 1)
         .await

@@ -12,6 +12,10 @@ use protocol::time::Timestamp;
 use super::{Door, SubmitError};
 use crate::job::Job;
 
+/// Room for what a coordinator adds when it makes work of a submission: kind and key from the
+/// queue's configuration, time-out, epoch, the expected sequence.
+const WORK_HEADERS_LEN_MAX: usize = 1_024;
+
 /// A job to submit. What is not said comes from the queue's configuration.
 ///
 /// ```
@@ -217,7 +221,8 @@ impl SubmitRequest {
 }
 
 impl Prepared {
-    /// The server closes the connection of who sends more than it takes.
+    /// The server closes the connection of who sends more than it takes. The work that a coordinator
+    /// makes of it must fit, too.
     fn check_size(&self, len_max: usize) -> Result<(), SubmitError> {
         let header_len: usize = self
             .headers
@@ -230,7 +235,7 @@ impl Prepared {
                     .map(move |value| name_len + value.as_str().len() + 4)
             })
             .sum();
-        let len = header_len + "NATS/1.0\r\n\r\n".len() + self.payload.len();
+        let len = header_len + WORK_HEADERS_LEN_MAX + self.payload.len();
         if len > len_max {
             return Err(SubmitError::TooLarge { len, len_max });
         }

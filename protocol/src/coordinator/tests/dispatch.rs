@@ -305,3 +305,22 @@ fn a_full_window_does_not_let_one_queue_starve_another() {
     ",
     );
 }
+
+#[test]
+fn the_place_of_a_refused_and_cancelled_attempt_goes_to_the_next_job() {
+    run(r#"
+        > config q {"max_outstanding":1}
+        > lead 1
+        consumer q 30000 ms
+        > submit q/a
+        dispatch q/a n3 a1 after #512 (tag 1)
+        > submit q/b
+        > control q/a 3 0 cancel
+        > answer 1 full
+        write jobs.outcome.q.3.1.a {"v":1,"status":"cancelled","error":{"code":"cancelled","message":"cancelled on request","permanent":true}}
+        alarm: the work queue has no room: dispatch pauses; free disk or raise the account's limit
+        > outcome q/a 3 1 cancelled
+        > wait 1000
+        dispatch q/b n4 a1 after #512 (tag 2)
+    "#);
+}

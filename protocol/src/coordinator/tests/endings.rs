@@ -246,3 +246,19 @@ fn a_cancel_from_before_the_configuration_holds_after_it() {
         write jobs.outcome.q.2.1.b {"v":1,"status":"discarded","error":{"code":"malformed","message":"payload: the queue takes the key from /key, which the payload does not have","permanent":true}}
     "#);
 }
+
+#[test]
+fn a_job_cancelled_before_its_queues_configuration_is_never_dispatched() {
+    run(r#"
+        > submit q/a
+        > control q/a 1 0 cancel
+        > config q {}
+        > lead 1
+        consumer q 30000 ms
+        write jobs.outcome.q.1.1.a {"v":1,"status":"cancelled","error":{"code":"cancelled","message":"cancelled on request","permanent":true}}
+        > outcome q/a 1 1 cancelled
+        # now it has a configuration: who replays it wants it to run
+        > control q/a 1 1 replay
+        dispatch q/a n1 a2 after #512 (tag 1)
+    "#);
+}

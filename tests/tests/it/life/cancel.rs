@@ -28,7 +28,10 @@ async fn a_waiting_job_is_cancelled_and_never_runs() {
     system.submit(far).await.unwrap();
     client.cancel(QUEUE, "x").await.unwrap();
     let ended = system.end_of("x").await.unwrap();
-    assert_eq!((ended.end(), ended.code()), (Some("cancelled"), Some("cancelled")));
+    assert_eq!(
+        (ended.end(), ended.code()),
+        (Some("cancelled"), Some("cancelled"))
+    );
     assert_eq!(ended.controls, ["cancel"]);
     // Asked for again it is refused: there is nothing left to cancel.
     match client.cancel(QUEUE, "x").await {
@@ -72,7 +75,10 @@ async fn a_failed_attempt_of_a_cancelled_job_is_the_last_one() {
     let (system, _a, client) = start().await;
     // Asked for before anybody took it: the attempt is outstanding, and no worker is there yet.
     system.submit(job("x", r#"{"do":"fail"}"#)).await.unwrap();
-    let (work, filter) = (system.broker.names().work(), system.broker.subjects().work_all());
+    let (work, filter) = (
+        system.broker.names().work(),
+        system.broker.subjects().work_all(),
+    );
     eventually("its dispatch", PATIENCE, async || {
         match system.broker.list_subjects(work, &filter).await {
             Ok(listed) if listed.len() == 1 => Ok(()),

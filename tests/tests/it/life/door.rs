@@ -47,7 +47,10 @@ async fn a_nearly_full_ledger_takes_outcomes_and_no_submissions_until_it_has_roo
         .await
         .unwrap();
     let answer: Value = serde_json::from_slice(&asked.payload).unwrap();
-    assert_eq!((&answer["code"], &answer["retry"]), (&"closed".into(), &true.into()));
+    assert_eq!(
+        (&answer["code"], &answer["retry"]),
+        (&"closed".into(), &true.into())
+    );
 
     let mut left = accepted;
     while left > 0 {

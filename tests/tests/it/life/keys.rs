@@ -24,6 +24,8 @@ async fn jobs_of_one_key_run_one_after_the_other_while_other_keys_run_beside_the
         let before = last.insert(run.key.as_deref().unwrap(), run.accepted);
         assert!(before < Some(run.accepted), "{run:?} after {before:?}");
     }
-    let apart = runs.windows(2).filter(|two| two[0].end > Some(two[1].start));
+    let apart = runs
+        .windows(2)
+        .filter(|two| two[0].end > Some(two[1].start));
     assert!(apart.count() > 0, "no two keys ever ran beside each other");
 }

@@ -3,8 +3,8 @@
 use protocol::config::QueueConfig;
 use tests::raw::Message;
 use tests::system::{QUEUE, job, quick_retries};
-use tests::wait::PATIENCE;
 use tests::{Lease, Size, System};
+use worker_sdk::{SubmitError, SubmitRequest, Submitted};
 
 /// Submits all, and expects a dead letter for each, with its word in the reason.
 async fn dead_letters(system: &System, submissions: Vec<(Message, &str)>) {
@@ -119,14 +119,36 @@ async fn a_payload_as_large_as_the_broker_takes_holds_up_nobody() {
     let large = " ".repeat(system.client.max_payload());
     system.submit(job("large", &large)).await.unwrap();
     system.submit(job("sound", "")).await.unwrap();
-    assert_eq!(system.end_of("sound").await.unwrap().end(), Some("completed"));
-    let ended = system.tap.until("the end of the large job", PATIENCE, |book| {
-        let job = book.job(QUEUE, "large")?;
-        job.end().map(|end| (end.to_owned(), job.code().map(str::to_owned)))
-    });
-    let (end, code) = ended.await.unwrap();
-    assert!(
-        end == "completed" || (end == "discarded" && code.is_some()),
-        "{end} {code:?}"
+    assert_eq!(
+        system.end_of("sound").await.unwrap().end(),
+        Some("completed")
     );
+    let ended = system.end_of("large").await.unwrap();
+    assert_eq!(ended.end(), Some("discarded"));
+    assert_eq!(ended.code(), Some("undispatchable"));
+    assert_eq!(ended.controls, ["discard"]);
+    assert_eq!(system.epoch(), 1, "it is no reason to doubt anything");
+}
+
+/// Refused at once by whoever knows what the broker adds.
+#[tokio::test]
+async fn a_client_refuses_what_would_not_fit_as_work() {
+    let (system, _a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
+    let _worker = system.worker("w1").await.unwrap();
+    let client = worker_sdk::Client::with_broker(system.broker.clone());
+    let request = |len: usize| {
+        let request = SubmitRequest::new(QUEUE, &format!("x-{len}")).unwrap();
+        let padded = format!("{{}}{}", " ".repeat(len - 2));
+        request.key("k").unwrap().payload(padded)
+    };
+    let most = system.client.max_payload();
+    let refused = client.submit_raw(request(most - 200)).await;
+    assert!(
+        matches!(refused, Err(SubmitError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    let fits = client.submit_raw(request(most - 2_000)).await;
+    assert!(matches!(fits, Ok(Submitted::Accepted { .. })), "{fits:?}");
+    system.ended(1).await.unwrap();
+    system.tap.look(|book| book.check_all_ended_as("completed"));
 }

@@ -9,8 +9,14 @@ async fn a_job_of_an_unknown_queue_waits_until_the_queue_is_added() {
     let (system, _a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
     let early = Message::new("jobs.submit.other.x", "").header("Jobs-Max-Attempts", &2);
     system.submit(early).await.unwrap();
-    system.submit(Message::new("jobs.submit.work.y", "")).await.unwrap();
-    let _worker = system.worker_with("w1", &["--queue", "other"]).await.unwrap();
+    system
+        .submit(Message::new("jobs.submit.work.y", ""))
+        .await
+        .unwrap();
+    let _worker = system
+        .worker_with("w1", &["--queue", "other"])
+        .await
+        .unwrap();
     // It came first, and what came after it is done.
     assert_eq!(system.end_of("y").await.unwrap().end(), Some("completed"));
     let all = roll_call(&system.client, system.broker.subjects(), GATHER).await;

@@ -54,7 +54,10 @@ async fn a_permanent_failure_is_not_tried_again() {
     let wrong = job("x", r#"{"do":"permanent"}"#);
     system.submit(wrong).await.unwrap();
     let ended = system.end_of("x").await.unwrap();
-    assert_eq!((ended.end(), ended.code()), (Some("discarded"), Some("asked")));
+    assert_eq!(
+        (ended.end(), ended.code()),
+        (Some("discarded"), Some("asked"))
+    );
     assert_eq!(ended.outcomes.len(), 1);
 }
 
@@ -66,7 +69,10 @@ async fn a_panic_is_a_failure_and_the_worker_lives() {
     system.submit(broken).await.unwrap();
     system.submit(job("y", "")).await.unwrap();
     let ended = system.end_of("x").await.unwrap();
-    assert_eq!((ended.end(), ended.code()), (Some("discarded"), Some("panic")));
+    assert_eq!(
+        (ended.end(), ended.code()),
+        (Some("discarded"), Some("panic"))
+    );
     assert_eq!(ended.outcomes.len(), 2);
     assert_eq!(system.end_of("y").await.unwrap().end(), Some("completed"));
 }
@@ -80,6 +86,9 @@ async fn an_attempt_that_takes_longer_than_its_time_is_cancelled_and_tried_again
         .header("Jobs-Max-Attempts", &2);
     system.submit(slow).await.unwrap();
     let ended = system.end_of("x").await.unwrap();
-    assert_eq!((ended.end(), ended.code()), (Some("discarded"), Some("timeout")));
+    assert_eq!(
+        (ended.end(), ended.code()),
+        (Some("discarded"), Some("timeout"))
+    );
     assert_eq!(statuses(&ended), ["failed", "failed"]);
 }

@@ -49,10 +49,16 @@ async fn a_job_whose_time_to_start_has_passed_expires_and_never_runs() {
     }
     for id in ["soon", "past"] {
         let ended = system.end_of(id).await.unwrap();
-        assert_eq!((ended.end(), ended.code()), (Some("expired"), Some("expired")));
+        assert_eq!(
+            (ended.end(), ended.code()),
+            (Some("expired"), Some("expired"))
+        );
         assert_eq!(ended.controls, ["expire"]);
     }
     let _worker = system.worker("w1").await.unwrap();
-    assert_eq!(system.end_of("first").await.unwrap().end(), Some("completed"));
+    assert_eq!(
+        system.end_of("first").await.unwrap().end(),
+        Some("completed")
+    );
     assert_eq!(system.runs().unwrap().len(), 1);
 }
