@@ -167,6 +167,7 @@ async fn a_broker_that_stands_still_makes_nobody_suspect_the_holder() {
     server.signal(Signal::STOP);
     let suspended = |event: &Event| matches!(event, Event::Suspended { .. }).then_some(());
     leader.wait_for(suspended).await;
+    assert_eq!(other.election.snapshot().tally.suspicions, 0);
     server.signal(Signal::CONT);
     let resumed = leader.wait_for(|event| match event {
         Event::Resumed { epoch } => Some(*epoch),
