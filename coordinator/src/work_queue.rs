@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use async_nats::client::PublishErrorKind;
 use async_nats::{HeaderMap, HeaderName, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use election::boot_now;
@@ -41,6 +42,8 @@ pub(crate) struct WorkQueue {
     reads: FuturesUnordered<BoxFuture<'static, (u64, Accepted, Content)>>,
     /// Written and not yet answered, in order.
     open: VecDeque<(u64, Moment)>,
+    /// Never sent, and why they never can be.
+    unsendable: VecDeque<(u64, String)>,
 }
 
 impl WorkQueue {
@@ -55,6 +58,7 @@ impl WorkQueue {
             pending: VecDeque::new(),
             reads: FuturesUnordered::new(),
             open: VecDeque::new(),
+            unsendable: VecDeque::new(),
         })
     }
 
@@ -63,6 +67,7 @@ impl WorkQueue {
         self.run += 1;
         self.pending.clear();
         self.open.clear();
+        self.unsendable.clear();
         self.reads = FuturesUnordered::new();
     }
 
@@ -92,16 +97,31 @@ impl WorkQueue {
         let subject = self.broker.subjects().work(&dispatch.name);
         let reply = format!("{}.{}.{}", self.inbox, self.run, dispatch.tag);
         let headers = headers(dispatch, content.headers);
-        self.open.push_back((dispatch.tag, boot_now()));
         let sent = self
             .broker
             .client()
             .publish_with_reply_and_headers(subject, reply, headers, content.payload)
             .await;
-        if let Err(error) = sent {
+        match sent {
+            Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+                let why = format!(
+                    "with the headers of its work it is larger than the broker takes: {error}; store the content elsewhere and submit a reference"
+                );
+                self.unsendable.push_back((dispatch.tag, why));
+                return;
+            }
             // Without an answer it counts as unanswered, which settles it.
-            tracing::warn!(%error, job = %dispatch.name.job, "failed to write work");
+            Err(error) => {
+                tracing::warn!(%error, job = %dispatch.name.job, "failed to write work");
+            }
+            Ok(()) => {}
         }
+        self.open.push_back((dispatch.tag, boot_now()));
+    }
+
+    /// A write that was not sent and never can be, and why.
+    pub(crate) fn unsendable(&mut self) -> Option<(u64, String)> {
+        self.unsendable.pop_front()
     }
 
     /// Starts reading the payloads that come next.
