@@ -7,6 +7,8 @@
 
 mod accepted_once;
 mod demo;
+mod environment;
 mod front_door;
 mod harness;
 mod life;
+mod natscli;
