@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_nats::client::PublishErrorKind;
 use async_nats::{HeaderMap, HeaderName, Message, StatusCode, Subscriber};
-use bytes::Bytes;
 use election::boot_now;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
