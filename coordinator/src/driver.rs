@@ -92,7 +92,7 @@ impl Driver {
                 | Woke::Leadership(None)
                 | Woke::Entries(None)
                 | Woke::Said(None) => {
-                    self.leave().await;
+                    perform::leave(&mut self).await;
                     return None;
                 }
                 Woke::Leadership(Some(event)) => self.leadership(&event).await,
@@ -286,18 +286,5 @@ impl Driver {
             self.under_way
                 .push(perform::usage(self.broker.clone()).boxed());
         }
-    }
-
-    /// Gives leadership back, so that another takes over at once.
-    async fn leave(&mut self) {
-        self.work.drop_writes();
-        let effects = self.rules.handle(self.clock.now(), Event::Lost);
-        drop(effects);
-        self.election.withdraw();
-        match self.election.resign().await {
-            Ok(()) => tracing::info!("gave leadership back"),
-            Err(error) => tracing::debug!(%error, "had no leadership to give back"),
-        }
-        self.election.stop().await;
     }
 }

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use nats_config::{Broker, Door};
 use protocol::answer::Answer;
 use protocol::config::QueueConfig;
+use protocol::coordinator::Event;
 use protocol::door::{DoorChange, Usage};
 use protocol::effects::{Effects, RecordWrite, Stop};
 use protocol::id::QueueName;
@@ -106,6 +107,19 @@ fn stopped(driver: &mut Driver, stop: &Stop) {
     tracing::error!("{text}");
     driver.election.withdraw();
     driver.alarm(text);
+}
+
+/// Gives leadership back, so that another takes over at once.
+pub(crate) async fn leave(driver: &mut Driver) {
+    driver.work.drop_writes();
+    // What a follower would be told to do now, nobody needs any more.
+    drop(driver.rules.handle(driver.clock.now(), Event::Lost));
+    driver.election.withdraw();
+    match driver.election.resign().await {
+        Ok(()) => tracing::info!("gave leadership back"),
+        Err(error) => tracing::debug!(%error, "had no leadership to give back"),
+    }
+    driver.election.stop().await;
 }
 
 impl Driver {
