@@ -238,9 +238,7 @@ impl System {
             Servers::Three(_) => "3",
         };
         let mut command = coordinator_binary()?;
-        command.args(["--server", url]);
-        command.args(roles::arguments(Some(Role::Coordinator)));
-        command.args(["run", "--name", name]);
+        command.args(["--server", url, "run", "--name", name]);
         command.args(["--lease", self.lease.as_str(), "--replicas", replicas]);
         command.args(["--ledger-max-bytes", &LEDGER_BYTES_MAX.to_string()]);
         Ok(command)
@@ -438,13 +436,15 @@ impl System {
     }
 }
 
-/// The coordinator's program, without anything of the environment that runs the tests.
+/// The coordinator's program as the user of its role, without anything of the environment that runs
+/// the tests.
 ///
 /// # Errors
 /// When it is not built.
 pub fn coordinator_binary() -> Result<Command> {
     let mut command = Command::new(workspace_binary("coordinator")?);
     command.env_clear();
+    command.args(roles::arguments(Some(Role::Coordinator)));
     Ok(command)
 }
 

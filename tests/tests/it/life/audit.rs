@@ -1,5 +1,6 @@
 //! A work message that vanished without an outcome is dispatched again.
 
+use nats_config::Role;
 use tests::hand::HandWorker;
 use tests::system::{QUEUE, job};
 use tests::wait::{PATIENCE, eventually};
@@ -32,7 +33,7 @@ async fn a_vanished_work_message_is_dispatched_again_by_the_next_leader() {
 #[tokio::test]
 async fn a_leader_finds_a_vanished_work_message_within_two_minutes() {
     let (system, _a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
-    let worker = HandWorker::here(&system.client, "hand", QUEUE, 1).await;
+    let worker = HandWorker::here(system.client_of(Role::Worker), "hand", QUEUE, 1).await;
     let worker = worker.unwrap();
     system.submit(job("x", "")).await.unwrap();
     let delivery = worker.pull(1).await.unwrap().remove(0);

@@ -1,5 +1,6 @@
 //! Cancel: what waits ends at once, what runs is told, and what was done anyway stays done.
 
+use nats_config::Role;
 use tests::system::{QUEUE, job};
 use tests::wait::{PATIENCE, eventually};
 use tests::{Lease, Process, Size, System};
@@ -7,7 +8,7 @@ use worker_sdk::{Client, ClientError};
 
 async fn start() -> (System, Process, Client) {
     let (system, a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
-    let client = Client::with_broker(system.broker.clone());
+    let client = Client::with_broker(system.broker_of(Role::TrustedSubmitter));
     (system, a, client)
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
+use nats_config::Role;
 use serde_json::Value;
 use tests::hand::HandWorker;
 use tests::raw::{Answer, publish_raw};
@@ -23,14 +24,17 @@ async fn a_nearly_full_ledger_takes_outcomes_and_no_submissions_until_it_has_roo
         .await
         .unwrap();
     system.queue(QUEUE, &quick_retries()).await.unwrap();
-    let worker = HandWorker::here(&system.client, "hand", QUEUE, 100).await;
+    let worker = HandWorker::here(system.client_of(Role::Worker), "hand", QUEUE, 100).await;
     let worker = worker.unwrap();
 
     let payload = "x".repeat(20_000);
     let mut accepted = 0;
     let refused = loop {
         let large = job(&format!("x-{accepted}"), &payload);
-        match publish_raw(&system.client, large).await.unwrap() {
+        match publish_raw(system.client_of(Role::TrustedSubmitter), large)
+            .await
+            .unwrap()
+        {
             Answer::Stored(_) => accepted += 1,
             other => break other,
         }
@@ -63,7 +67,7 @@ async fn a_nearly_full_ledger_takes_outcomes_and_no_submissions_until_it_has_roo
 
     more_room(&system).await;
     let opened = eventually("an open door", PATIENCE, async || {
-        match publish_raw(&system.client, job("late", "")).await {
+        match publish_raw(system.client_of(Role::TrustedSubmitter), job("late", "")).await {
             Ok(Answer::Stored(stored)) => Ok(stored),
             other => Err(format!("{other:?}")),
         }

@@ -1,6 +1,7 @@
 //! A kind that nobody here handles waits, is shown, and takes nobody's place.
 
 use coordinator::roll_call::{GATHER, roll_call};
+use nats_config::Role;
 use tests::system::job;
 use tests::wait::{PATIENCE, eventually};
 use tests::{Lease, Size, System, system};
@@ -20,7 +21,12 @@ async fn a_kind_without_a_worker_waits_for_one_and_is_named_meanwhile() {
     system.submit_all(common).await.unwrap();
     system.ended(20).await.unwrap();
     eventually("the kind in the status", PATIENCE, async || {
-        let all = roll_call(&system.client, system.broker.subjects(), GATHER).await;
+        let all = roll_call(
+            system.client_of(Role::Viewer),
+            system.broker.subjects(),
+            GATHER,
+        )
+        .await;
         let all = all.map_err(|error| error.to_string())?;
         let kinds = &all[0].queues[system::QUEUE].kinds_without_worker;
         match kinds.as_slice() {

@@ -1,5 +1,6 @@
 //! What came in directly and cannot be understood ends as a dead letter that says why.
 
+use nats_config::Role;
 use protocol::config::QueueConfig;
 use tests::raw::Message;
 use tests::system::{QUEUE, job, quick_retries};
@@ -105,7 +106,7 @@ async fn a_submission_of_a_newer_version_is_parked_and_shown() {
     system.submit(newer).await.unwrap();
     system.submit(job("sound", "")).await.unwrap();
     system.end_of("sound").await.unwrap();
-    let client = worker_sdk::Client::with_broker(system.broker.clone());
+    let client = worker_sdk::Client::with_broker(system.broker_of(Role::TrustedSubmitter));
     let view = client.status(QUEUE, "newer").await.unwrap().unwrap();
     assert_eq!(view.phase.as_str(), "parked");
     assert_eq!(system.tap.look(|book| book.ended()), 1);
@@ -135,7 +136,7 @@ async fn a_payload_as_large_as_the_broker_takes_holds_up_nobody() {
 async fn a_client_refuses_what_would_not_fit_as_work() {
     let (system, _a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
     let _worker = system.worker("w1").await.unwrap();
-    let client = worker_sdk::Client::with_broker(system.broker.clone());
+    let client = worker_sdk::Client::with_broker(system.broker_of(Role::TrustedSubmitter));
     let request = |len: usize| {
         let request = SubmitRequest::new(QUEUE, &format!("x-{len}")).unwrap();
         let padded = format!("{{}}{}", " ".repeat(len - 2));

@@ -1,5 +1,6 @@
 //! Outcomes that a worker in another language may write.
 
+use nats_config::Role;
 use tests::hand::HandWorker;
 use tests::system::{QUEUE, job};
 use tests::{Lease, Size, System};
@@ -7,7 +8,7 @@ use tests::{Lease, Size, System};
 #[tokio::test]
 async fn an_outcome_that_cannot_be_read_is_a_failed_attempt() {
     let (system, _a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
-    let worker = HandWorker::here(&system.client, "hand", QUEUE, 1).await;
+    let worker = HandWorker::here(system.client_of(Role::Worker), "hand", QUEUE, 1).await;
     let worker = worker.unwrap();
     system.submit(job("x", "")).await.unwrap();
     let first = worker.pull(1).await.unwrap().remove(0);
@@ -28,7 +29,7 @@ async fn an_outcome_that_cannot_be_read_is_a_failed_attempt() {
 #[tokio::test]
 async fn an_outcome_of_a_newer_version_parks_its_job_and_no_other() {
     let (system, _a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
-    let worker = HandWorker::here(&system.client, "hand", QUEUE, 2).await;
+    let worker = HandWorker::here(system.client_of(Role::Worker), "hand", QUEUE, 2).await;
     let worker = worker.unwrap();
     system.submit(job("x", "")).await.unwrap();
     let newer = worker.pull(1).await.unwrap().remove(0);
@@ -39,7 +40,7 @@ async fn an_outcome_of_a_newer_version_parks_its_job_and_no_other() {
     let known = worker.pull(1).await.unwrap().remove(0);
     worker.complete(&known).await.unwrap();
     system.end_of("y").await.unwrap();
-    let client = worker_sdk::Client::with_broker(system.broker.clone());
+    let client = worker_sdk::Client::with_broker(system.broker_of(Role::TrustedSubmitter));
     let view = client.status(QUEUE, "x").await.unwrap().unwrap();
     assert_eq!(view.phase.as_str(), "parked");
 }
@@ -47,7 +48,7 @@ async fn an_outcome_of_a_newer_version_parks_its_job_and_no_other() {
 #[tokio::test]
 async fn the_second_outcome_of_an_attempt_is_refused_and_the_first_stays() {
     let (system, _a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
-    let worker = HandWorker::here(&system.client, "hand", QUEUE, 1).await;
+    let worker = HandWorker::here(system.client_of(Role::Worker), "hand", QUEUE, 1).await;
     let worker = worker.unwrap();
     system.submit(job("x", "")).await.unwrap();
     let delivery = worker.pull(1).await.unwrap().remove(0);

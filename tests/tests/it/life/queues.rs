@@ -1,6 +1,7 @@
 //! A submission to a queue that does not exist waits for it, and is shown meanwhile.
 
 use coordinator::roll_call::{GATHER, roll_call};
+use nats_config::Role;
 use tests::raw::Message;
 use tests::{Lease, Size, System};
 
@@ -19,7 +20,12 @@ async fn a_job_of_an_unknown_queue_waits_until_the_queue_is_added() {
         .unwrap();
     // It came first, and what came after it is done.
     assert_eq!(system.end_of("y").await.unwrap().end(), Some("completed"));
-    let all = roll_call(&system.client, system.broker.subjects(), GATHER).await;
+    let all = roll_call(
+        system.client_of(Role::Viewer),
+        system.broker.subjects(),
+        GATHER,
+    )
+    .await;
     let all = all.unwrap();
     assert_eq!(all[0].queues["other"].unconfigured, 1, "{all:?}");
     let status = system.command(&["status"]).await.unwrap();
