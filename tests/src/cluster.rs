@@ -102,7 +102,7 @@ impl Cluster {
     /// # Errors
     /// When none takes it.
     pub async fn connect(&self) -> Result<async_nats::Client> {
-        self.connect_with(roles::connect_options(None)).await
+        Box::pin(self.connect_with(roles::connect_options(None))).await
     }
 
     /// The same with options of one's own.

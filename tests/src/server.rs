@@ -214,7 +214,7 @@ impl Server {
     /// # Errors
     /// When the server does not take it.
     pub async fn connect(&self) -> Result<async_nats::Client> {
-        self.connect_with(roles::connect_options(None)).await
+        Box::pin(self.connect_with(roles::connect_options(None))).await
     }
 
     /// A connection with options of one's own.

@@ -118,11 +118,11 @@ impl System {
             Size::One => Servers::One(Box::new(Server::start().await?)),
             Size::Three => Servers::Three(Box::new(Cluster::start().await?)),
         };
-        let client = servers.connect_as(None).await?;
+        let client = Box::pin(servers.connect_as(None)).await?;
         let mut clients = HashMap::new();
         if roles::on() {
             for role in Role::ALL {
-                clients.insert(role, servers.connect_as(Some(role)).await?);
+                clients.insert(role, Box::pin(servers.connect_as(Some(role))).await?);
             }
         }
         let broker = Broker::new(client.clone(), Names::default());
