@@ -14,6 +14,7 @@ use protocol::effects::{Effects, RecordWrite, Stop};
 use protocol::id::QueueName;
 use protocol::message::CoordinatorStatus;
 use protocol::number::Epoch;
+use protocol::takeover::Step;
 
 use crate::driver::Driver;
 use crate::inputs::Done;
@@ -38,17 +39,7 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
         driver.under_way.push(advance.boxed());
     }
     if let Some((epoch, step)) = effects.step {
-        tracing::debug!(%epoch, ?step, "step");
-        let folded = driver.rules.ledger().last_sequence();
-        let taken = steps::take(
-            driver.broker.clone(),
-            driver.me.clone(),
-            epoch,
-            step,
-            folded,
-        );
-        let step = taken.map(|(epoch, taken)| Done::Step(epoch, taken));
-        driver.under_way.push(step.boxed());
+        take_step(driver, epoch, step);
     }
     for (queue, config) in effects.consumers {
         let made = ensure_consumer(driver.broker.clone(), queue, config);
@@ -95,6 +86,20 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
         tracing::warn!("{alarm}");
         driver.alarm(alarm);
     }
+}
+
+fn take_step(driver: &mut Driver, epoch: Epoch, step: Step) {
+    tracing::debug!(%epoch, ?step, "step");
+    let folded = driver.rules.ledger().last_sequence();
+    let taken = steps::take(
+        driver.broker.clone(),
+        driver.me.clone(),
+        epoch,
+        step,
+        folded,
+    );
+    let step = taken.map(|(epoch, taken)| Done::Step(epoch, taken));
+    driver.under_way.push(step.boxed());
 }
 
 fn stopped(driver: &mut Driver, stop: &Stop) {

@@ -202,10 +202,10 @@ async fn holder(workers: &mut [Process], id: &str) -> Result<usize> {
 ///
 /// # Errors
 /// When the broker cannot be reached.
-pub async fn be_worker(url: &str, namespace: &str, name: &str, say: fn(String)) -> Result<()> {
+pub async fn be_worker(url: &str, namespace: &str, name: &str, say: fn(&str)) -> Result<()> {
     let namespace: Namespace = namespace.parse()?;
     let handler = move |_: bytes::Bytes, job: JobContext| async move {
-        say(format!("start {}", job.id()));
+        say(&format!("start {}", job.id()));
         if job.delivery() == 1 {
             tokio::time::sleep(HELD).await;
         }
@@ -216,7 +216,7 @@ pub async fn be_worker(url: &str, namespace: &str, name: &str, say: fn(String)) 
         .handle_bytes(QUEUE, QUEUE, handler)
         .start()
         .await?;
-    say(READY.to_owned());
+    say(READY);
     worker
         .run_until(std::future::pending::<()>(), Duration::ZERO)
         .await;

@@ -47,7 +47,7 @@ pub struct Site<'a> {
     /// The processes of its servers.
     pub servers: &'a [Pid],
     /// Hears of each figure as it comes.
-    pub tell: fn(String),
+    pub tell: fn(&str),
 }
 
 /// One line of the table.
@@ -137,20 +137,20 @@ async fn full_speed(site: Site<'_>, plan: &Plan) -> Result<Vec<Row>> {
     for run in 1..=plan.runs {
         let (servers, ends) = meters()?;
         let figures = bare::run(url, replicas, plan.jobs, Load::Full).await?;
-        tell(format!(
+        tell(&format!(
             "R{replicas} run {run}: bare flow took {:.1?} of the servers and {:.1?} of all ends for each job",
             servers.per_job(plan.jobs)?,
             ends.per_job(plan.jobs)?,
         ));
         let (servers, ends) = meters()?;
         let speed: Speed = flow::full_speed(url, replicas, plan.jobs).await?;
-        tell(format!(
+        tell(&format!(
             "R{replicas} run {run}: system took {:.1?} of the servers, {:.1?} of the coordinator, {:.1?} of submitter and worker",
             servers.per_job(plan.jobs)?,
             speed.coordinator,
             ends.per_job(plan.jobs)?,
         ));
-        tell(format!(
+        tell(&format!(
             "R{replicas} run {run}: bare {:.0} jobs/s, system {:.0} jobs/s (ratio {:.2}), submits {:.0}/s and {:.0}/s",
             figures.jobs_per_second,
             speed.jobs_per_second,
@@ -204,7 +204,7 @@ async fn idle(site: Site<'_>, plan: &Plan) -> Result<Vec<Row>> {
     };
     let (bare_p50, bare_p99) = show(&bare.latency);
     let (p50, p99) = show(&system);
-    tell(format!(
+    tell(&format!(
         "R{replicas} at {rate}/s: system p50 {p50}, p99 {p99}; bare p50 {bare_p50}, p99 {bare_p99}"
     ));
     let judged = |name: &str, quantile: f64, aim_us: u64, figure: String| {
@@ -248,7 +248,7 @@ async fn leader_kills(site: Site<'_>, kills: usize) -> Result<Row> {
     } = site;
     let killed = kills::leaders(url, replicas, kills).await?;
     let (worst, shown) = spread(&killed.times);
-    tell(format!("R{replicas} kills of a leader: {shown}"));
+    tell(&format!("R{replicas} kills of a leader: {shown}"));
     let what = format!("SIGKILL of the leader to the next dispatch R{replicas}, {kills} kills");
     let met = worst < Duration::from_millis(200);
     Ok(Row::judged(what, "worst < 200 ms", shown, met))
@@ -267,7 +267,7 @@ async fn worker_kills(
         Keyed::No => "without a key",
     };
     let replicas = site.replicas;
-    (site.tell)(format!("R{replicas} kills of a worker, {jobs}: {shown}"));
+    (site.tell)(&format!("R{replicas} kills of a worker, {jobs}: {shown}"));
     let what =
         format!("SIGKILL of a worker to its job elsewhere R{replicas}, {jobs}, {kills} kills");
     let met = worst < limit;
@@ -278,7 +278,7 @@ async fn backlog(site: Site<'_>, jobs: usize) -> Result<Vec<Row>> {
     let speed = flow::backlog(site.url, site.replicas, jobs, BACKLOG_PAYLOAD_LEN).await?;
     let replicas = site.replicas;
     let shown = format!("{:.0} jobs/s", speed.jobs_per_second);
-    (site.tell)(format!("R{replicas} backlog of {jobs}: {shown}"));
+    (site.tell)(&format!("R{replicas} backlog of {jobs}: {shown}"));
     let size = format!("backlog of {jobs} x {BACKLOG_PAYLOAD_LEN} bytes R{replicas}");
     let small = format!("(the runs above have {PAYLOAD_LEN} bytes and no backlog)");
     Ok(vec![

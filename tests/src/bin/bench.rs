@@ -113,7 +113,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-fn say(line: String) {
+fn say(line: &str) {
     println!("{line}");
 }
 
