@@ -45,7 +45,7 @@ pub enum SubmitError {
     },
     /// The ledger is nearly full and takes no submissions now.
     #[error(
-        "submit: the door is closed: the ledger is nearly full and takes no submissions until jobs are retired or it gets more room; try again later"
+        "submit: nobody takes submissions now: the ledger is nearly full and its door is closed, or the broker is electing a leader; try again later, and look at the door in `coordinator status`"
     )]
     DoorClosed,
     /// Nobody takes submissions now; this one was not stored.
