@@ -126,10 +126,10 @@ impl Driver {
         wake.clamp(Duration::from_millis(1), IDLE_MAX)
     }
 
-    /// One event: decide, then carry out.
-    async fn event(&mut self, event: Event<'_>) {
+    /// One event: decide at once, then carry out.
+    fn event(&mut self, event: Event<'_>) -> impl Future<Output = ()> + Send {
         let effects = self.rules.handle(self.clock.now(), event);
-        self.perform(effects).await;
+        self.perform(effects)
     }
 
     async fn perform(&mut self, effects: Effects) {
@@ -203,14 +203,15 @@ impl Driver {
     async fn entries(&mut self, entries: Vec<Entry>) {
         self.progress = boot_now();
         for entry in entries {
-            self.entry(entry).await;
+            let effects = self.fold(entry);
+            self.perform(effects).await;
         }
         self.folded
             .send_replace(self.rules.ledger().last_sequence());
         self.stand();
     }
 
-    async fn entry(&mut self, entry: Entry) {
+    fn fold(&mut self, entry: Entry) -> Effects {
         let headers = entry.headers.as_ref();
         let header = |name: &str| nats_config::header(headers?, name);
         let record = Record {
@@ -238,7 +239,7 @@ impl Driver {
             | LedgerSubject::Epoch(_)
             | LedgerSubject::Unknown => {}
         }
-        self.perform(effects).await;
+        effects
     }
 
     /// Our own barrier was stored a moment ago: the broker's time is now.

@@ -135,10 +135,22 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         broker: broker.clone(),
     };
     presence::call_roll(&broker).await;
-    let stopped = driver.run(shutdown).await;
+    let stopped = on_a_worker(driver.run(shutdown)).await;
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     stopped.map_or(Ok(()), |stop| Err(RunError::Stopped(stop)))
+}
+
+/// Runs the loop where the connection's task runs: what one tells the other then needs no other
+/// thread to wake up, which is most of the time that an idle dispatch takes.
+async fn on_a_worker<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let mut one = JoinSet::new();
+    one.spawn(work);
+    match one.join_next().await {
+        Some(Ok(done)) => done,
+        Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+        None => unreachable!("a task was just put there"),
+    }
 }
 
 fn subscribe(broker: &Broker, error: &async_nats::SubscribeError) -> RunError {
