@@ -55,7 +55,11 @@ impl Folder {
     /// Writes a file of the folder.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf, DevError> {
         let path = self.path.join(name);
-        std::fs::write(&path, text).map_err(DevError::files("write", path.clone()))?;
+        // Whole or not at all: a program that was started before may be reading the file now, and
+        // one that reads half of it runs with other settings.
+        let whole = self.path.join(format!("{name}.new"));
+        std::fs::write(&whole, text).map_err(DevError::files("write", whole.clone()))?;
+        std::fs::rename(&whole, &path).map_err(DevError::files("write", path.clone()))?;
         Ok(path)
     }
 }
@@ -97,5 +101,25 @@ mod tests {
         drop(Folder::make(Some(&path)).expect("a folder"));
         assert!(path.join("logs").exists());
         Folder::make(Some(&path)).expect("it is free again");
+    }
+
+    /// A coordinator once read the empty file that the start of the next one left for a moment, and
+    /// went to another server.
+    #[test]
+    fn a_file_is_whole_whenever_it_is_read() {
+        let folder = Folder::make(None).expect("a folder");
+        let text = "server = \"nats://127.0.0.1:1\"\n".repeat(2_000);
+        let path = folder.write("settings.toml", &text).expect("it is written");
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for _ in 0..500 {
+                    folder.write("settings.toml", &text).expect("it is written");
+                }
+            });
+            while !writer.is_finished() {
+                let read = std::fs::read_to_string(&path).expect("it is there");
+                assert_eq!(read.len(), text.len());
+            }
+        });
     }
 }
