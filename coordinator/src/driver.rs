@@ -108,6 +108,9 @@ impl Driver {
                 Woke::Question(None) => {}
                 Woke::Timer => self.event(Event::Tick).await,
             }
+            let ledger = self.rules.ledger();
+            let ahead = self.work.take_ahead();
+            self.payloads.keep_ahead(ahead, |job| ledger.is_open(job));
             self.work.write().await;
             self.look_around().await;
             if let Some(stop) = self.rules.stopped() {
@@ -272,6 +275,9 @@ impl Driver {
         }
         while let Some((tag, why)) = self.work.unsendable() {
             self.event(Event::Unsendable { tag, why }).await;
+            let ledger = self.rules.ledger();
+            let ahead = self.work.take_ahead();
+            self.payloads.keep_ahead(ahead, |job| ledger.is_open(job));
             self.work.write().await;
         }
         let now = boot_now();

@@ -13,7 +13,7 @@ use protocol::door::{DoorChange, Usage};
 use protocol::effects::{Effects, RecordWrite, Stop};
 use protocol::id::QueueName;
 use protocol::message::CoordinatorStatus;
-use protocol::number::Epoch;
+use protocol::number::{Accepted, Epoch};
 use protocol::takeover::Step;
 
 use crate::driver::Driver;
@@ -70,12 +70,8 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
         );
     }
     for accepted in effects.reread {
-        let broker = driver.broker.clone();
-        let read = async move { (accepted, reread::single(&broker, accepted).await.payload) };
-        driver.under_way.push(
-            read.map(|(accepted, payload)| Done::Reread(accepted, payload))
-                .boxed(),
-        );
+        let read = payload(driver.broker.clone(), accepted);
+        driver.under_way.push(read.boxed());
     }
     for epoch in effects.purge_fences {
         driver
@@ -135,6 +131,10 @@ impl Driver {
         }
         self.alarms.push(text);
     }
+}
+
+async fn payload(broker: Broker, accepted: Accepted) -> Done {
+    Done::Reread(accepted, reread::single(&broker, accepted).await.payload)
 }
 
 async fn write(broker: Broker, record: RecordWrite) -> Done {

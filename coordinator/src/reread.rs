@@ -18,6 +18,12 @@ use crate::payloads::Content;
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How far apart two submissions may stand to be read in one answer.
 const GAP_MAX: u64 = 4;
+/// A stretch of so many is read in order, as a backlog is: what comes after it is needed next.
+const IN_ORDER_LEN_MIN: usize = 16;
+/// Most messages that are read beyond a stretch.
+const AHEAD_MAX: u64 = 1_024;
+/// Most bytes of one answer.
+const BYTES_MAX: usize = 2 << 20;
 /// The broker's mark on the end of an answer of many messages.
 const END_OF_BATCH: u16 = 204;
 
@@ -30,7 +36,8 @@ pub(crate) fn stretches(mut wanted: Vec<Accepted>) -> Vec<Vec<Accepted>> {
         .collect()
 }
 
-/// Reads a stretch of submissions, until all of it is there.
+/// Reads a stretch of submissions, until all of it is there. What else came along is given, too:
+/// records of any kind, by their sequences.
 ///
 /// Any replica may give the many: what stands at a sequence never changes. What it does not give,
 /// since it is behind or refuses, is read at the stream's leader.
@@ -66,11 +73,15 @@ pub(crate) async fn single(broker: &Broker, accepted: Accepted) -> Content {
 /// One request, many answers. `None`: it was not even asked.
 async fn many(broker: &Broker, wanted: &[Accepted]) -> Option<HashMap<Accepted, Content>> {
     let (first, last) = (wanted.first()?.get(), wanted.last()?.get());
-    let most = u64::try_from(wanted.len()).ok()?.saturating_mul(2);
+    // Whatever stands there: for any other filter the broker counts what is still to come of it,
+    // among all subjects of the ledger and for each request.
+    let ahead = match wanted.len() {
+        IN_ORDER_LEN_MIN.. => AHEAD_MAX,
+        _ => 0,
+    };
+    let batch = last - first + 1 + ahead;
     let request = json!({
-        "seq": first,
-        "next_by_subj": broker.subjects().submit_all(),
-        "batch": (last - first + 1).min(most),
+        "seq": first, "next_by_subj": ">", "batch": batch, "max_bytes": BYTES_MAX,
     });
     let subject = format!(
         "{}.DIRECT.GET.{}",
@@ -92,11 +103,10 @@ async fn many(broker: &Broker, wanted: &[Accepted]) -> Option<HashMap<Accepted, 
             payload: message.payload,
         };
         found.insert(accepted, content);
-        if accepted.get() >= last {
+        if accepted.get() >= last + ahead {
             break;
         }
     }
-    found.retain(|accepted, _| wanted.binary_search(accepted).is_ok());
     Some(found)
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct WorkQueue {
     /// Decided and not yet written, in order: a payload may still be missing.
     pending: VecDeque<(Dispatch, Option<Content>)>,
     reads: FuturesUnordered<BoxFuture<'static, (u64, HashMap<Accepted, Content>)>>,
+    /// Read along with what was missing.
+    ahead: HashMap<Accepted, Content>,
     /// Written and not yet answered, in order.
     open: VecDeque<(u64, Moment)>,
     /// Never sent, and why they never can be.
@@ -55,6 +57,7 @@ impl WorkQueue {
             run: 0,
             pending: VecDeque::new(),
             reads: FuturesUnordered::new(),
+            ahead: HashMap::new(),
             open: VecDeque::new(),
             unsendable: VecDeque::new(),
         })
@@ -67,6 +70,7 @@ impl WorkQueue {
         self.open.clear();
         self.unsendable.clear();
         self.reads = FuturesUnordered::new();
+        self.ahead.clear();
     }
 
     /// Takes dispatches in the order of their expected sequences.
@@ -135,6 +139,11 @@ impl WorkQueue {
         }
     }
 
+    /// What was read along with the missing, and may be needed next.
+    pub(crate) fn take_ahead(&mut self) -> HashMap<Accepted, Content> {
+        std::mem::take(&mut self.ahead)
+    }
+
     /// The next answer, or a payload that was read; `None` says only that something moved.
     pub(crate) async fn next(&mut self) -> Option<(u64, Answer)> {
         tokio::select! {
@@ -147,6 +156,7 @@ impl WorkQueue {
                             *slot = found.remove(&dispatch.name.accepted);
                         }
                     }
+                    self.ahead.extend(found);
                 }
                 None
             }

@@ -293,6 +293,13 @@ impl Ledger {
         self.jobs.get(&accepted)
     }
 
+    /// Whether a job may still be dispatched.
+    #[must_use]
+    pub fn is_open(&self, accepted: Accepted) -> bool {
+        self.job(accepted)
+            .is_some_and(|job| matches!(job.state, JobState::Open(_)))
+    }
+
     /// All jobs in the order of their acceptance.
     pub fn jobs(&self) -> impl Iterator<Item = (Accepted, &Job)> {
         self.jobs.iter().map(|(accepted, job)| (*accepted, job))

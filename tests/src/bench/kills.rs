@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use worker_sdk::{Client, JobContext, SubmitRequest, Worker, WorkerOptions};
 
 use super::flow::PAYLOAD_LEN;
-use super::system::{Memory, QUEUE, System, memory};
+use super::system::{QUEUE, System};
 use crate::process::Process;
 use crate::wait::{PATIENCE, within};
 
@@ -30,21 +30,12 @@ const HELD: Duration = Duration::from_secs(60);
 /// Written by a worker process once it takes jobs.
 const READY: &str = "ready";
 
-/// What the kills of leaders gave.
-#[derive(Debug, Clone)]
-pub struct LeaderKills {
-    /// From each SIGKILL to the next leader's first work record on the wire.
-    pub times: Vec<Duration>,
-    /// What each of the three coordinators took of memory before the first kill, in bytes.
-    pub memory: Vec<u64>,
-}
-
 /// Kills the leader of three coordinators again and again, under a trickle of jobs that a worker
-/// runs.
+/// runs, and measures from each SIGKILL to the next leader's first work record on the wire.
 ///
 /// # Errors
 /// When nobody takes over.
-pub async fn leaders(url: &str, replicas: usize, kills: usize) -> Result<LeaderKills> {
+pub async fn leaders(url: &str, replicas: usize, kills: usize) -> Result<Vec<Duration>> {
     let mut system = System::start(url, replicas, 3).await?;
     let namespace = system.broker().names().namespace().clone();
     let options = WorkerOptions::new(url, "bench").namespace(namespace);
@@ -53,11 +44,6 @@ pub async fn leaders(url: &str, replicas: usize, kills: usize) -> Result<LeaderK
         .start()
         .await?;
     tokio::time::sleep(CALM).await;
-    let mut memories = Vec::new();
-    for name in ["c1", "c2", "c3"] {
-        let pid = system.coordinator(name)?.pid();
-        memories.push(memory(pid, Memory::Resident)?);
-    }
     let stop = CancellationToken::new();
     let mut submitter = JoinSet::new();
     submitter.spawn(trickle(system.client().await?, stop.clone()));
@@ -72,10 +58,7 @@ pub async fn leaders(url: &str, replicas: usize, kills: usize) -> Result<LeaderK
     submitter.join_next().await.context("no submitter")???;
     worker.stop(Duration::from_secs(5)).await;
     system.stop().await?;
-    Ok(LeaderKills {
-        times,
-        memory: memories,
-    })
+    Ok(times)
 }
 
 async fn kill_leader(system: &mut System, work: &mut Subscriber) -> Result<Duration> {

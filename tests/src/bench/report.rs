@@ -246,8 +246,8 @@ async fn leader_kills(site: Site<'_>, kills: usize) -> Result<Row> {
         tell,
         ..
     } = site;
-    let killed = kills::leaders(url, replicas, kills).await?;
-    let (worst, shown) = spread(&killed.times);
+    let times = kills::leaders(url, replicas, kills).await?;
+    let (worst, shown) = spread(&times);
     tell(&format!("R{replicas} kills of a leader: {shown}"));
     let what = format!("SIGKILL of the leader to the next dispatch R{replicas}, {kills} kills");
     let met = worst < Duration::from_millis(200);
