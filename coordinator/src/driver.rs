@@ -234,7 +234,7 @@ impl Driver {
         match subject {
             LedgerSubject::Submit { .. } => {
                 let accepted = Accepted::from(entry.sequence);
-                self.payloads.keep(accepted, entry.headers, &entry.payload);
+                self.payloads.keep(accepted, headers, &entry.payload);
             }
             LedgerSubject::Outcome(name) => drop(self.payloads.take(name.accepted)),
             LedgerSubject::Control { .. }

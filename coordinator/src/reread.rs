@@ -58,10 +58,7 @@ pub(crate) async fn single(broker: &Broker, accepted: Accepted) -> Content {
     loop {
         match broker.at(broker.names().ledger(), accepted.into()).await {
             Ok(Some(stored)) => {
-                return Content {
-                    headers: Some(stored.headers),
-                    payload: stored.payload,
-                };
+                return Content::copied(Some(&stored.headers), &stored.payload);
             }
             Ok(None) => tracing::error!(%accepted, "the ledger lost a submission; waiting for it"),
             Err(error) => tracing::debug!(%error, %accepted, "failed to read a submission"),
@@ -98,10 +95,7 @@ async fn many(broker: &Broker, wanted: &[Accepted]) -> Option<HashMap<Accepted, 
         let Some(accepted) = sequence(&message) else {
             break;
         };
-        let content = Content {
-            headers: message.headers,
-            payload: message.payload,
-        };
+        let content = Content::copied(message.headers.as_ref(), &message.payload);
         found.insert(accepted, content);
         if accepted.get() >= last + ahead {
             break;

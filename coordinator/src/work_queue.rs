@@ -98,7 +98,7 @@ impl WorkQueue {
     async fn publish(&mut self, dispatch: &Dispatch, content: Content) {
         let subject = self.broker.subjects().work(&dispatch.name);
         let reply = format!("{}.{}.{}", self.inbox, self.run, dispatch.tag);
-        let headers = headers(dispatch, content.headers);
+        let headers = headers(dispatch, content.headers());
         let sent = self
             .broker
             .client()
@@ -204,8 +204,7 @@ impl WorkQueue {
 
 /// The submitter's headers but the broker's own, what the queue's configuration filled in, and the
 /// sequence that must be the last.
-fn headers(dispatch: &Dispatch, submitted: Option<HeaderMap>) -> HeaderMap {
-    let mut headers = submitted.map_or_else(HeaderMap::new, without_the_brokers);
+fn headers(dispatch: &Dispatch, mut headers: HeaderMap) -> HeaderMap {
     let mut insert = |name, value: &str| headers.insert(HeaderName::from_static(name), value);
     let spec = &dispatch.spec;
     insert(header::KIND, spec.kind.as_str());
@@ -221,19 +220,4 @@ fn headers(dispatch: &Dispatch, submitted: Option<HeaderMap>) -> HeaderMap {
         dispatch.expected.get().to_string().as_str(),
     );
     headers
-}
-
-/// The headers without those that mean something to the broker: almost always all of them.
-fn without_the_brokers(headers: HeaderMap) -> HeaderMap {
-    let is_free = |name: &HeaderName| !<_ as AsRef<str>>::as_ref(name).starts_with("Nats-");
-    if headers.iter().all(|(name, _)| is_free(name)) {
-        return headers;
-    }
-    let mut kept = HeaderMap::new();
-    for (name, values) in headers.iter().filter(|(name, _)| is_free(name)) {
-        for value in values {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
 }
