@@ -9,8 +9,9 @@ use protocol::id::WorkerId;
 use protocol::message::{WorkerSays, WorkerTold};
 use protocol::workers::{Pong, Rescue};
 
-/// How long a ping waits for its answer.
-const PING_WITHIN: Duration = Duration::from_millis(500);
+/// How long a ping waits for its answer, the first time and the second. Of a worker that dies with a
+/// ping on its way there comes no word, and of the next one "no responders": so that one is soon.
+const PING_WITHIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 /// What a worker said. `None`: no rule of ours made it.
 pub(crate) fn said(message: &Message) -> Option<WorkerSays> {
@@ -26,12 +27,18 @@ pub(crate) fn said(message: &Message) -> Option<WorkerSays> {
 /// Pings a worker once.
 pub(crate) async fn ping(broker: Broker, worker: WorkerId) -> (WorkerId, Pong) {
     let subject = broker.subjects().worker_ping(&worker);
-    let request = Request::new().timeout(Some(PING_WITHIN));
-    let pong = match broker.client().send_request(subject, request).await {
-        Ok(_) => Pong::Answered,
-        Err(error) if error.kind() == RequestErrorKind::NoResponders => Pong::NoResponders,
-        Err(_) => Pong::Silent,
-    };
+    let mut pong = Pong::Silent;
+    for within in PING_WITHIN {
+        let request = Request::new().timeout(Some(within));
+        pong = match broker.client().send_request(subject.clone(), request).await {
+            Ok(_) => Pong::Answered,
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => Pong::NoResponders,
+            Err(_) => Pong::Silent,
+        };
+        if pong != Pong::Silent {
+            break;
+        }
+    }
     (worker, pong)
 }
 
