@@ -206,7 +206,7 @@ impl Driver {
     async fn entries(&mut self, entries: Vec<Entry>) {
         self.progress = boot_now();
         for entry in entries {
-            let effects = self.fold(entry);
+            let effects = self.fold(&entry);
             self.perform(effects).await;
         }
         self.folded
@@ -214,7 +214,7 @@ impl Driver {
         self.stand();
     }
 
-    fn fold(&mut self, entry: Entry) -> Effects {
+    fn fold(&mut self, entry: &Entry) -> Effects {
         let headers = entry.headers.as_ref();
         let header = |name: &str| nats_config::header(headers?, name);
         let record = Record {

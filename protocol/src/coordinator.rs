@@ -353,9 +353,8 @@ impl Coordinator {
             | (WorkerSays::Here(Presence { running: held, .. }), false) => {
                 held.iter().map(|t| (t.accepted, t.attempt)).collect()
             }
-            (WorkerSays::Took { .. } | WorkerSays::Here(_) | WorkerSays::Gone { .. }, _) => {
-                Vec::new()
-            }
+            (WorkerSays::Took { .. } | WorkerSays::Here(_), _)
+            | (WorkerSays::LetGo { .. } | WorkerSays::Gone { .. }, _) => Vec::new(),
         };
         effects.told.extend(self.workers.said(now, says, is_open));
         // A cancel that came before anybody had taken the attempt, or that an older leader did not

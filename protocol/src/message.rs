@@ -165,6 +165,14 @@ pub enum WorkerSays {
         /// What.
         took: Vec<Taken>,
     },
+    /// It took these and runs them no longer, for want of a broker that it could reach: they may be
+    /// handed on at once. Its own naks could hit whoever holds them by now.
+    LetGo {
+        /// Who.
+        worker: WorkerId,
+        /// What.
+        let_go: Vec<Taken>,
+    },
     /// It stops on purpose and runs nothing any more.
     Gone {
         /// Who.

@@ -201,6 +201,9 @@ pub enum Effect {
     Ack,
     /// Give the delivery back.
     Nak(Duration),
+    /// Tell the leader that nobody runs the delivery, as soon as the broker can be reached, and no
+    /// more from this moment on: a nak of our own could hit whoever holds it now.
+    LetGo(Moment),
     /// Tell an operator.
     Alarm(String),
     /// Forget the run: its slot is free.

@@ -4,6 +4,8 @@
 //! nak outside the fence is harmless when late: it makes a second run, which token and record
 //! refuse.
 
+mod rescue;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use crate::id::{Kind, QueueName, WorkerId};
 use crate::message::{Handles, Presence, Taken, WorkerSays, WorkerTold};
 use crate::number::{Accepted, Attempt};
 use crate::time::Timestamp;
+
+pub use rescue::Rescue;
 
 /// How often a worker that holds something is pinged.
 pub const PING_HOLDING: Duration = Duration::from_millis(50);
@@ -23,6 +27,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// A worker that was not heard of for this long is forgotten; only a leader pings, and a follower
 /// must not gather the workers of a year.
 const FORGET_UNHEARD_AFTER: Duration = Duration::from_secs(600);
+/// What a worker let go is handed on within this time, or left to its lease: later a nak could hit
+/// another holder, of whom we have not heard yet.
+const LET_GO_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a ping showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,26 +42,13 @@ pub enum Pong {
     Silent,
 }
 
-/// A delivery to hand on: a nak that is sent once and never again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rescue {
-    /// The worker that is missing.
-    pub worker: WorkerId,
-    /// The job.
-    pub accepted: Accepted,
-    /// Which try.
-    pub attempt: Attempt,
-    /// Where the nak goes.
-    pub ack: String,
-    /// How long the broker waits before it hands the attempt out again.
-    pub delay: Duration,
-}
-
 /// Who is here and what each took.
 #[derive(Debug, Default)]
 pub struct Workers {
     here: BTreeMap<WorkerId, Worker>,
     holders: BTreeMap<Accepted, Holder>,
+    /// Who let what go, and when we heard of it.
+    let_go: Vec<(Timestamp, WorkerId, Taken)>,
     /// What the workers that are here can do for each queue; made anew when one comes or goes.
     capacity: BTreeMap<QueueName, Capacity>,
     /// How often it was made anew.
@@ -144,6 +138,15 @@ impl Workers {
                 }
                 self.look_by(now, &worker);
                 // What it took now must not be handed on for what it missed before.
+                self.returned(&worker)
+            }
+            WorkerSays::LetGo { worker, let_go } => {
+                self.worker(now, &worker);
+                self.let_go
+                    .retain(|(heard, ..)| now.since(*heard) < LET_GO_WITHIN);
+                let let_go = let_go.into_iter().map(|taken| (now, worker.clone(), taken));
+                self.let_go.extend(let_go);
+                self.look_at = Some(now);
                 self.returned(&worker)
             }
             WorkerSays::Gone { worker } => {
@@ -376,45 +379,6 @@ impl Workers {
         due
     }
 
-    /// What missing workers held for longer than `delay` allows (`None`: the lease only), and is
-    /// still outstanding. Each is handed on once.
-    pub fn rescues(
-        &mut self,
-        now: Timestamp,
-        delay: impl Fn(Accepted, Attempt) -> Option<Duration>,
-    ) -> Vec<Rescue> {
-        let mut rescues = Vec::new();
-        self.rescue_at = None;
-        for (id, worker) in &mut self.here {
-            let Some(since) = worker.missing_since else {
-                continue;
-            };
-            for accepted in &worker.holds {
-                let Some(holder) = self.holders.get_mut(accepted) else {
-                    continue;
-                };
-                let wait = delay(*accepted, holder.attempt).filter(|_| !holder.handed_on);
-                let Some(ripe) = wait.map(|wait| since.after(wait)) else {
-                    continue;
-                };
-                if now < ripe {
-                    self.rescue_at = Some(self.rescue_at.map_or(ripe, |at| at.min(ripe)));
-                    continue;
-                }
-                holder.handed_on = true;
-                worker.handed_on.push((*accepted, holder.attempt));
-                rescues.push(Rescue {
-                    worker: id.clone(),
-                    accepted: *accepted,
-                    attempt: holder.attempt,
-                    ack: holder.ack.clone(),
-                    delay: again_after(holder.delivery),
-                });
-            }
-        }
-        rescues
-    }
-
     /// Finds when to look again, after the pings and rescues of now.
     pub fn looked(&mut self) {
         let pace = self.pace();
@@ -472,14 +436,6 @@ impl Workers {
     #[must_use]
     pub fn capacity(&self, queue: &QueueName) -> Option<&Capacity> {
         self.capacity.get(queue)
-    }
-}
-
-/// A job that kills its process is handed on later each time: at once, then after 1 s, 2 s, 4 s.
-fn again_after(delivery: u64) -> Duration {
-    match delivery.checked_sub(2) {
-        None => Duration::ZERO,
-        Some(doublings) => Duration::from_secs(1 << doublings.min(5)),
     }
 }
 

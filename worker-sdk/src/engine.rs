@@ -101,6 +101,8 @@ pub(crate) struct Engine {
     effects: Vec<Effect>,
     pub(crate) outbox: Outbox,
     took: Vec<Taken>,
+    /// What is run no longer, until when the leader may be told so.
+    let_go: Vec<(Moment, Taken)>,
     contact: Contact,
     /// When the present connection was first used; `None` until the broker told its time on it.
     connection: Option<Connection>,
@@ -135,6 +137,7 @@ impl Engine {
             last_run: 0,
             effects: Vec::new(),
             took: Vec::new(),
+            let_go: Vec::new(),
             contact: Contact::new(now),
             connection: None,
             connections: 0,
@@ -155,6 +158,7 @@ impl Engine {
         let change = self.contact.look(now);
         self.contact_changed(change, now);
         self.tell_all(&Event::Look, now);
+        self.say_let_go(now);
         self.look_at_queues(now);
         if now >= self.next_echo {
             self.next_echo = now.after(ECHO_EVERY);

@@ -55,6 +55,7 @@ struct Watch {
     started: u32,
     handler_alive: bool,
     given_up: bool,
+    handed_on: bool,
     acked: bool,
     forgotten: bool,
 }
@@ -67,7 +68,10 @@ impl Watch {
             }
             Event::Read(_, Found::Nothing) => self.absent = true,
             Event::Finished(_) => self.handler_alive = false,
-            Event::HandedOn => self.given_up = true,
+            Event::HandedOn => {
+                self.handed_on = true;
+                self.given_up = true;
+            }
             Event::Lost => self.given_up |= keyed,
             _ => {}
         }
@@ -91,6 +95,11 @@ impl Watch {
             Effect::Nak(_) | Effect::Progress(_) => {
                 assert!(!self.given_up, "{effect:?} after it was given up");
                 assert!(!self.acked, "{effect:?} after its ack");
+            }
+            Effect::LetGo(_) => {
+                assert!(!self.handed_on, "let go after it was handed on");
+                assert!(!self.handler_alive, "let go beside its handler");
+                assert!(!self.acked, "let go after its ack");
             }
             Effect::Cancel(_) | Effect::Abort => {
                 assert!(self.handler_alive, "{effect:?} without a handler");
@@ -146,6 +155,9 @@ proptest! {
             for effect in out.drain(..) {
                 if matches!(effect, Effect::Nak(_) | Effect::Progress(_)) {
                     prop_assert!(now < until, "{effect:?} at {now}, after the lease at {until}");
+                }
+                if let Effect::LetGo(until_then) = &effect {
+                    prop_assert!(*until_then <= at(until), "{effect:?}, beyond the lease at {until}");
                 }
                 if let Effect::Progress(ask) = &effect {
                     sent.insert(*ask, now);

@@ -28,6 +28,9 @@ pub struct Run {
     grace: Duration,
     /// Whether a nak can hit nobody else: the connection stood since the delivery.
     may_nak: bool,
+    /// Until when the delivery is nobody else's unless the leader handed it on, after the broker
+    /// was lost.
+    lost_until: Option<Moment>,
     /// Somebody asked to cancel the job before it was known whether it is to run here.
     unwanted: bool,
 }
@@ -82,6 +85,7 @@ impl Run {
             timeout: delivery.timeout,
             grace,
             may_nak: true,
+            lost_until: None,
             unwanted: false,
         };
         if !run.lease.holds(now) {
@@ -130,6 +134,7 @@ impl Run {
             self.progress = [None; 2];
             self.count = delivery.count;
             self.may_nak = true;
+            self.lost_until = None;
         }
         goes_on
     }
@@ -155,10 +160,15 @@ impl Run {
             Event::Confirmed(ask) => self.confirmed(ask, now),
             Event::Finished(finish) => self.finished(finish, now, out),
             Event::Cancel => self.cancel_requested(now, out),
-            Event::HandedOn => self.lose(now, out),
+            Event::HandedOn => {
+                self.lost_until = None;
+                self.lose(now, out);
+            }
             Event::Lost => {
                 self.may_nak = false;
                 if self.keyed {
+                    let deadline = self.lease.holds(now).then_some(self.lease.deadline());
+                    self.lost_until = self.lost_until.or(deadline);
                     self.lose(now, out);
                 }
             }
@@ -324,7 +334,7 @@ impl Run {
     fn cut_short(&mut self, reason: CancelReason, now: Moment, out: &mut Vec<Effect>) {
         match reason {
             CancelReason::Stopping => self.release(Duration::ZERO, now, out),
-            CancelReason::LeaseLost => self.end(out),
+            CancelReason::LeaseLost => self.abandon(out),
             CancelReason::Requested => {
                 let error = OutcomeError::new("cancelled", "somebody asked to cancel it");
                 let body = Outcome::ended(Status::Cancelled, error).to_body();
@@ -378,7 +388,7 @@ impl Run {
     fn lose(&mut self, now: Moment, out: &mut Vec<Effect>) {
         self.lease.end(now);
         match self.stage {
-            Stage::Checking(_) | Stage::Ready => self.end(out),
+            Stage::Checking(_) | Stage::Ready => self.abandon(out),
             Stage::Running => {
                 let told = matches!(
                     &self.handler,
@@ -406,8 +416,21 @@ impl Run {
 
     /// Gives the delivery back, if it is certainly still ours.
     fn release(&mut self, delay: Duration, now: Moment, out: &mut Vec<Effect>) {
-        if self.may_nak && self.lease.holds(now) {
-            out.push(Effect::Nak(delay));
+        if self.lease.holds(now) {
+            if self.may_nak {
+                out.push(Effect::Nak(delay));
+            } else if !self.is_running() {
+                out.push(Effect::LetGo(self.lease.deadline()));
+            }
+        }
+        self.end(out);
+    }
+
+    /// Ends a run that was told to stop. Nobody else runs it before its lease ends, unless the
+    /// leader hears of it; while its handler still runs here, the leader must not.
+    fn abandon(&mut self, out: &mut Vec<Effect>) {
+        if let Some(until) = self.lost_until.filter(|_| !self.is_running()) {
+            out.push(Effect::LetGo(until));
         }
         self.end(out);
     }

@@ -246,7 +246,34 @@ fn a_lost_broker_stops_keyed_handlers_alone() {
         .at(1_000, Event::Lost)
         .gives(&[Effect::Start, cancel(CancelReason::LeaseLost)])
         .at(1_500, Event::Look)
-        .gives(&[Effect::Abort]);
+        .gives(&[Effect::Abort])
+        .at(1_501, Event::Finished(Finish::Aborted))
+        .gives(&[Effect::LetGo(at(29_000)), Effect::Forget]);
+}
+
+#[test]
+fn what_was_handed_on_or_still_runs_is_not_let_go() {
+    let keyed = || Delivery {
+        keyed: true,
+        ..delivery()
+    };
+    let mut handed_on = Told::new(keyed());
+    handed_on
+        .at(0, Event::Room)
+        .at(1_000, Event::Lost)
+        .at(1_100, Event::HandedOn)
+        .at(1_200, failed());
+    assert_eq!(handed_on.out.last(), Some(&Effect::Forget));
+    let mut stuck = Told::new(keyed());
+    stuck.at(0, Event::Room).at(1_000, Event::Lost);
+    for millis in [1_500, 11_500, 12_000] {
+        stuck.at(millis, Event::Look);
+    }
+    let let_go = [&handed_on, &stuck]
+        .into_iter()
+        .flat_map(|told| &told.out)
+        .find(|effect| matches!(effect, Effect::LetGo(_)));
+    assert_eq!(let_go, None);
 }
 
 #[test]
@@ -329,10 +356,11 @@ fn a_worker_that_may_have_been_given_up_sends_no_nak() {
             .at(1, doubt)
             .at(2, Event::StopNow)
             .at(3, failed());
-        assert!(
-            told.out
-                .ends_with(&[cancel(CancelReason::Stopping), Effect::Forget])
-        );
+        assert!(told.out.ends_with(&[
+            cancel(CancelReason::Stopping),
+            Effect::LetGo(at(29_000)),
+            Effect::Forget
+        ]));
     }
 }
 

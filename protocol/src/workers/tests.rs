@@ -133,6 +133,38 @@ fn when_a_missing_worker_returns_both_holders_are_told() {
 }
 
 #[test]
+fn what_a_worker_let_go_is_handed_on_at_once_under_its_own_delivery_alone() {
+    let let_go = |delivery| WorkerSays::LetGo {
+        worker: worker("a"),
+        let_go: vec![taken(7, delivery)],
+    };
+    let mut workers = Workers::default();
+    say(&mut workers, 0, took("a", 7, 1));
+    say(&mut workers, 100, let_go(1));
+    assert!(workers.is_due(at(100)));
+    let rescues = workers.rescues(at(100), DELAY);
+    assert_eq!(rescues.len(), 1);
+    assert_eq!(rescues[0].ack, "ack.7.1");
+    say(&mut workers, 110, let_go(1));
+    assert!(workers.rescues(at(110), DELAY).is_empty(), "one nak");
+    say(&mut workers, 120, took("b", 7, 2));
+    for delivery in [1, 2] {
+        say(&mut workers, 130, let_go(delivery));
+        assert!(workers.rescues(at(130), DELAY).is_empty(), "b holds it");
+    }
+    say(&mut workers, 200, took("a", 8, 1));
+    let mut eight = let_go(1);
+    if let WorkerSays::LetGo { let_go, .. } = &mut eight {
+        *let_go = vec![taken(8, 1)];
+    }
+    say(&mut workers, 300, eight);
+    assert!(
+        workers.rescues(at(1_300), DELAY).is_empty(),
+        "by a leader that comes later it is left to the lease"
+    );
+}
+
+#[test]
 fn what_ended_is_held_by_nobody() {
     let mut workers = Workers::default();
     say(&mut workers, 0, took("a", 7, 1));

@@ -127,6 +127,37 @@ async fn a_worker_killed_under_load_loses_nothing_on_three_servers() {
     killed_under_load(Size::Three).await;
 }
 
+/// It stops what it runs under a key, since it may have been taken for dead; nobody else would know,
+/// and the job would wait for its lease.
+#[tokio::test]
+async fn a_worker_that_stood_still_for_a_moment_lets_its_keyed_job_go_at_once() {
+    let (system, _a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
+    // It has no slot left, so the broker hands it nothing while it stands still.
+    let first = system.worker_with("w1", &["--slots", "1"]).await;
+    let mut first = first.unwrap();
+    let hanging = hangs_first("x").header("Jobs-Key", &"one");
+    system.submit(hanging).await.unwrap();
+    started(&system, 1).await;
+    let _second = system.worker("w2").await.unwrap();
+    first.pause().unwrap();
+    // As long as the other one works, longer than a worker trusts a silent broker.
+    let other = job("y", r#"{"do":"work","ms":1500}"#);
+    system.submit(other).await.unwrap();
+    system.ended(1).await.unwrap();
+    first.resume().unwrap();
+    let at = runs::now();
+    system.ended(2).await.unwrap();
+    system.work_is_done().await.unwrap();
+    system.tap.look(|book| book.check_all_ended_as("completed"));
+    let runs = system.runs().unwrap();
+    runs::check_keys_apart(&runs, &BTreeMap::new());
+    let of_x: Vec<&Run> = runs.iter().filter(|run| run.id == "x").collect();
+    assert_eq!(of_x.len(), 2, "{of_x:#?}");
+    assert_eq!((of_x[1].attempt, of_x[1].delivery), (1, 2));
+    let took = of_x[1].start - at;
+    assert!(took < BEFORE_THE_LEASE_ENDS, "it took {took:?}");
+}
+
 /// A queue whose jobs are handed on by the lease alone, which is as short as can be.
 fn short_lease() -> QueueConfig {
     QueueConfig {

@@ -9,6 +9,7 @@ use protocol::outcome::{Outcome, OutcomeError, Status};
 use protocol::worker::{Ask, Effect, Event, Finish};
 use tokio::task::JoinError;
 
+use super::deliver::taken;
 use super::{Ended, Engine, Looked, RunId};
 use crate::context::JobContext;
 use crate::delivery::Orders;
@@ -79,6 +80,7 @@ impl Engine {
                 self.outbox.tell(entry.work.ack.clone(), nak(delay));
                 self.stopped.released += 1;
             }
+            Effect::LetGo(until) => self.let_go.push((until, taken(&entry.work))),
             Effect::Alarm(text) => tracing::error!(
                 job_id = %entry.work.id, queue = %entry.work.queue,
                 attempt = entry.work.name.attempt.get(), "{text}"

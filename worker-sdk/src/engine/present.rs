@@ -38,6 +38,24 @@ impl Engine {
         }
     }
 
+    /// Says what is run no longer, once the broker is back.
+    pub(super) fn say_let_go(&mut self, now: Moment) {
+        if self.let_go.is_empty() || self.contact.is_lost() {
+            return;
+        }
+        let let_go = std::mem::take(&mut self.let_go);
+        let let_go: Vec<Taken> = let_go
+            .into_iter()
+            .filter_map(|(until, taken)| (now < until).then_some(taken))
+            .collect();
+        for some in let_go.chunks(TAKEN_MAX) {
+            self.say(&WorkerSays::LetGo {
+                worker: self.setup.worker.clone(),
+                let_go: some.to_vec(),
+            });
+        }
+    }
+
     /// Says all that a new leader needs to know.
     pub(super) fn say_here(&mut self) {
         let mut running = self.running();

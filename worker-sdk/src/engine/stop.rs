@@ -7,6 +7,7 @@ use protocol::leadership::Moment;
 use protocol::worker::Event;
 
 use super::Engine;
+use crate::clock;
 
 /// How long after the last abort outcomes may still be on their way.
 const OUTCOMES_WITHIN: Duration = Duration::from_secs(3);
@@ -95,6 +96,7 @@ impl Engine {
     /// The last words.
     pub(crate) fn leave(&mut self) -> Stopped {
         self.stopped.left = u64::try_from(self.runs.len()).unwrap_or(u64::MAX);
+        self.say_let_go(clock::now());
         self.say_gone();
         self.outbox.send();
         self.stopped

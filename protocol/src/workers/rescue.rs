@@ -1,0 +1,104 @@
+//! What is handed on: a nak for each delivery that its worker runs no longer.
+
+use std::time::Duration;
+
+use super::{LET_GO_WITHIN, Workers};
+use crate::id::WorkerId;
+use crate::number::{Accepted, Attempt};
+use crate::time::Timestamp;
+
+/// A delivery to hand on: a nak that is sent once and never again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rescue {
+    /// The worker that is missing.
+    pub worker: WorkerId,
+    /// The job.
+    pub accepted: Accepted,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Where the nak goes.
+    pub ack: String,
+    /// How long the broker waits before it hands the attempt out again.
+    pub delay: Duration,
+}
+
+impl Workers {
+    /// What missing workers held for longer than `delay` allows (`None`: the lease only), and is
+    /// still outstanding. Each is handed on once.
+    pub fn rescues(
+        &mut self,
+        now: Timestamp,
+        delay: impl Fn(Accepted, Attempt) -> Option<Duration>,
+    ) -> Vec<Rescue> {
+        let mut rescues = self.let_go_rescues(now, &delay);
+        self.rescue_at = None;
+        for (id, worker) in &mut self.here {
+            let Some(since) = worker.missing_since else {
+                continue;
+            };
+            for accepted in &worker.holds {
+                let Some(holder) = self.holders.get_mut(accepted) else {
+                    continue;
+                };
+                let wait = delay(*accepted, holder.attempt).filter(|_| !holder.handed_on);
+                let Some(ripe) = wait.map(|wait| since.after(wait)) else {
+                    continue;
+                };
+                if now < ripe {
+                    self.rescue_at = Some(self.rescue_at.map_or(ripe, |at| at.min(ripe)));
+                    continue;
+                }
+                holder.handed_on = true;
+                worker.handed_on.push((*accepted, holder.attempt));
+                rescues.push(Rescue {
+                    worker: id.clone(),
+                    accepted: *accepted,
+                    attempt: holder.attempt,
+                    ack: holder.ack.clone(),
+                    delay: again_after(holder.delivery),
+                });
+            }
+        }
+        rescues
+    }
+
+    /// What workers that are here let go themselves: at once, and only under the delivery that they
+    /// had.
+    fn let_go_rescues(
+        &mut self,
+        now: Timestamp,
+        delay: &impl Fn(Accepted, Attempt) -> Option<Duration>,
+    ) -> Vec<Rescue> {
+        let mut rescues = Vec::new();
+        for (heard, worker, taken) in std::mem::take(&mut self.let_go) {
+            let Some(holder) = self.holders.get_mut(&taken.accepted) else {
+                continue;
+            };
+            let is_its = holder.worker == worker
+                && (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery);
+            let is_late = now.since(heard) >= LET_GO_WITHIN;
+            if is_late || !is_its || holder.handed_on {
+                continue;
+            }
+            if delay(taken.accepted, taken.attempt).is_some() {
+                holder.handed_on = true;
+                rescues.push(Rescue {
+                    worker,
+                    accepted: taken.accepted,
+                    attempt: taken.attempt,
+                    ack: holder.ack.clone(),
+                    delay: again_after(holder.delivery),
+                });
+            }
+        }
+        rescues
+    }
+}
+
+/// A job that kills its process is handed on later each time: at once, then after 1 s, 2 s, 4 s.
+fn again_after(delivery: u64) -> Duration {
+    match delivery.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(doublings) => Duration::from_secs(1 << doublings.min(5)),
+    }
+}
