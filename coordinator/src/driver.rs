@@ -21,14 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::follower::Entry;
 use crate::inputs::{Done, Inputs, UnderWay};
+use crate::ledger_watch::{self, LedgerWatch};
 use crate::payloads::Payloads;
 use crate::perform;
 use crate::questions::Question;
 use crate::steps::{Identity, Taken};
 use crate::work_queue::WorkQueue;
 
-/// How often the door is looked at while leading.
-const USAGE_EVERY: Duration = Duration::from_secs(1);
 /// A takeover whose ledger makes no progress for this long gets a new consumer.
 const NO_PROGRESS: Duration = Duration::from_secs(1);
 /// A host's clock that is further off the broker's is told to the operator.
@@ -52,7 +51,7 @@ pub(crate) struct Driver {
     /// It stands for leadership once it has folded up to here.
     pub(crate) stand_at: Option<Sequence>,
     pub(crate) progress: Moment,
-    pub(crate) usage_due: Moment,
+    pub(crate) watch: LedgerWatch,
     pub(crate) alarms: Vec<String>,
 }
 
@@ -180,7 +179,11 @@ impl Driver {
                     let payload = &payload;
                     self.event(Event::Reread { accepted, payload }).await;
                 }
-                Done::Usage(usages, is_open) => self.event(Event::Usage(usages, is_open)).await,
+                Done::Usage(usages, is_open) => {
+                    self.watch.answered();
+                    self.event(Event::Usage(usages, is_open)).await;
+                }
+                Done::Unanswered(why) => self.watch.unanswered(boot_now(), why),
                 Done::Nothing => {}
             }
             next = self.under_way.next().now_or_never().flatten();
@@ -288,10 +291,10 @@ impl Driver {
                 tracing::debug!("the ledger's consumer is being made anew already");
             }
         }
-        if self.rules.is_leading() && now.since(self.usage_due) >= USAGE_EVERY {
-            self.usage_due = now;
-            self.under_way
-                .push(perform::usage(self.broker.clone()).boxed());
+        if self.watch.is_due(now, self.rules.is_leading()) {
+            let folded = self.rules.ledger().last_sequence();
+            let asked = ledger_watch::ask(self.broker.clone(), folded);
+            self.under_way.push(asked.boxed());
         }
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Done {
     Ponged(WorkerId, Pong),
     Reread(Accepted, Bytes),
     Usage(Vec<Usage>, Option<bool>),
+    /// The ledger gave no answer about itself.
+    Unanswered(String),
     /// Nothing to decide.
     Nothing,
 }

@@ -14,6 +14,7 @@ mod driver;
 mod follower;
 mod front_door;
 mod inputs;
+mod ledger_watch;
 mod payloads;
 mod perform;
 mod presence;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use election::boot_now;
 use futures::FutureExt;
-use nats_config::{Broker, Door};
+use nats_config::Broker;
 use protocol::answer::Answer;
 use protocol::config::QueueConfig;
 use protocol::coordinator::Event;
-use protocol::door::{DoorChange, Usage};
+use protocol::door::DoorChange;
 use protocol::effects::{Effects, RecordWrite, Stop};
 use protocol::id::QueueName;
 use protocol::message::CoordinatorStatus;
@@ -184,26 +185,11 @@ async fn purge_fence(broker: Broker, epoch: Epoch) -> Done {
     Done::Nothing
 }
 
-/// How full the ledger is, and whether its door is open.
-pub(crate) async fn usage(broker: Broker) -> Done {
-    let Ok(state) = broker.state(broker.names().ledger()).await else {
-        return Done::Nothing;
-    };
-    let limit = u64::try_from(state.config.max_bytes)
-        .ok()
-        .filter(|limit| *limit > 0);
-    let is_open = broker.door_in(&state) == Door::Open;
-    let ledger = Usage {
-        used: state.bytes,
-        limit,
-    };
-    Done::Usage(vec![ledger], Some(is_open))
-}
-
 /// What this coordinator is and sees.
 pub(crate) fn status(driver: &Driver) -> CoordinatorStatus {
     let snapshot = driver.election.snapshot();
     let mut alarms = driver.alarms.clone();
+    alarms.extend(driver.watch.alarm(boot_now()));
     alarms.extend(
         snapshot
             .trouble

@@ -23,6 +23,7 @@ use crate::driver::Driver;
 use crate::follower::{self, BATCHES_MAX};
 use crate::front_door::FrontDoor;
 use crate::inputs::{Inputs, UnderWay};
+use crate::ledger_watch::LedgerWatch;
 use crate::payloads::Payloads;
 use crate::presence;
 use crate::questions::QUESTIONS_MAX;
@@ -130,7 +131,7 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         folded,
         stand_at: Some(ledger_end(&broker).await),
         progress: boot_now(),
-        usage_due: boot_now(),
+        watch: LedgerWatch::new(boot_now()),
         alarms: Vec::new(),
         broker: broker.clone(),
     };

@@ -6,6 +6,7 @@
 )]
 
 mod accepted_once;
+mod attackers;
 mod demo;
 mod environment;
 mod front_door;

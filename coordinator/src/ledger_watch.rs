@@ -1,0 +1,143 @@
+//! Whether the ledger can be read and how full it is: asked at its stream leader while leading, and
+//! told to an operator when no answer comes for longer than an election of the broker takes. It
+//! decides nothing about a job.
+
+use std::time::Duration;
+
+use nats_config::{Broker, Door};
+use protocol::door::Usage;
+use protocol::leadership::Moment;
+use protocol::number::Sequence;
+
+use crate::inputs::Done;
+
+/// How often the ledger is asked while leading.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// A broker's election takes up to 8 s, and one after another may follow: less is weather.
+const SILENT_MAX: Duration = Duration::from_secs(15);
+
+/// What is known of the ledger's answers.
+#[derive(Debug)]
+pub(crate) struct LedgerWatch {
+    asked: Moment,
+    silent: Option<Silent>,
+}
+
+#[derive(Debug)]
+struct Silent {
+    since: Moment,
+    why: String,
+    told: bool,
+}
+
+impl LedgerWatch {
+    pub(crate) const fn new(now: Moment) -> Self {
+        Self {
+            asked: now,
+            silent: None,
+        }
+    }
+
+    /// Whether to ask now. Silence while others lead is theirs to tell.
+    pub(crate) fn is_due(&mut self, now: Moment, is_leading: bool) -> bool {
+        if !is_leading {
+            self.silent = None;
+            return false;
+        }
+        let is_due = now.since(self.asked) >= ASK_EVERY;
+        if is_due {
+            self.asked = now;
+        }
+        is_due
+    }
+
+    /// It answered.
+    pub(crate) fn answered(&mut self) {
+        if self.silent.take().is_some_and(|silent| silent.told) {
+            tracing::info!("the ledger answers again");
+        }
+    }
+
+    /// It did not answer, for this reason.
+    pub(crate) fn unanswered(&mut self, now: Moment, why: String) {
+        let silent = self.silent.get_or_insert(Silent {
+            since: now,
+            why: String::new(),
+            told: false,
+        });
+        silent.why = why;
+        if !silent.told && now.since(silent.since) >= SILENT_MAX {
+            silent.told = true;
+            if let Some(text) = self.alarm(now) {
+                tracing::error!("{text}");
+            }
+        }
+    }
+
+    /// What an operator should know.
+    pub(crate) fn alarm(&self, now: Moment) -> Option<String> {
+        let silent = self.silent.as_ref()?;
+        let span = now.since(silent.since);
+        (span >= SILENT_MAX).then(|| {
+            format!(
+                "the ledger has not answered for {} s ({}): nothing is accepted or recorded; see \"A ledger that does not answer\" in docs/operating.md",
+                span.as_secs(),
+                silent.why
+            )
+        })
+    }
+}
+
+/// Asks how full the ledger is and whether its door is open, and reads the record that was folded
+/// last: a stream that stopped still tells its size.
+pub(crate) async fn ask(broker: Broker, folded: Sequence) -> Done {
+    let ledger = broker.names().ledger();
+    let state = match broker.state(ledger).await {
+        Ok(state) => state,
+        Err(error) => return Done::Unanswered(error.to_string()),
+    };
+    if folded > Sequence::default()
+        && let Err(error) = broker.at(ledger, folded).await
+    {
+        return Done::Unanswered(error.to_string());
+    }
+    let limit = u64::try_from(state.config.max_bytes)
+        .ok()
+        .filter(|limit| *limit > 0);
+    let is_open = broker.door_in(&state) == Door::Open;
+    let usage = Usage {
+        used: state.bytes,
+        limit,
+    };
+    Done::Usage(vec![usage], Some(is_open))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use protocol::leadership::Moment;
+
+    use super::LedgerWatch;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_nanos(0).after(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn silence_is_told_when_it_is_longer_than_an_election() {
+        let mut watch = LedgerWatch::new(at(0));
+        assert!(watch.is_due(at(1), true));
+        assert!(!watch.is_due(at(1), true), "one question at a time");
+        watch.unanswered(at(1), "first".to_owned());
+        watch.unanswered(at(15), "second".to_owned());
+        assert_eq!(watch.alarm(at(15)), None);
+        let alarm = watch.alarm(at(16)).expect("15 s have passed");
+        assert!(alarm.contains("15 s (second)"), "{alarm}");
+        watch.answered();
+        assert_eq!(watch.alarm(at(99)), None);
+        watch.unanswered(at(100), String::new());
+        assert!(!watch.is_due(at(101), false), "another leads");
+        assert_eq!(watch.alarm(at(200)), None);
+    }
+}
