@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::id::{JobId, Namespace, QueueName};
-use crate::number::{Accepted, Attempt, Epoch, Revision};
+use crate::number::{Accepted, Attempt, Epoch, Revision, Sequence};
 
 /// How many fence records a leader writes: the largest window of writes in flight, so that no
 /// write of an older leader finds the sequence that it expects.
@@ -332,7 +332,7 @@ impl Subjects {
                 let (epoch, place) = rest.split_once('.')?;
                 Some(WorkSubject::Fence {
                     epoch: epoch.parse().ok()?,
-                    place: place.parse().ok()?,
+                    place: place.parse::<Sequence>().ok()?.get(),
                 })
             }
             _ => None,

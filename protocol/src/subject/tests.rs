@@ -21,6 +21,20 @@ fn named(id: &str) -> AttemptName {
     }
 }
 
+/// Found by the fuzzer: two subjects named one place.
+#[test]
+fn a_place_in_a_fence_has_one_text() {
+    let fence = |text| subjects().parse_work(text);
+    let (epoch, place) = (Epoch::new(9), 24);
+    assert_eq!(
+        fence("jobs.fence.9.24"),
+        WorkSubject::Fence { epoch, place }
+    );
+    for text in ["jobs.fence.9.024", "jobs.fence.9.+24", "jobs.fence.09.24"] {
+        assert_eq!(fence(text), WorkSubject::Unknown, "{text}");
+    }
+}
+
 #[test]
 fn an_outcome_is_the_works_subject_with_outcome_for_work() {
     let name = named("2026.INV 7");

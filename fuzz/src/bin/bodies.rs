@@ -1,0 +1,4 @@
+//! `fuzz::bodies` under the fuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::bodies(data));

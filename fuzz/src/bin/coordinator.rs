@@ -1,0 +1,4 @@
+//! `fuzz::coordinator` under the fuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::coordinator(data));

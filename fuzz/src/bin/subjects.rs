@@ -1,0 +1,4 @@
+//! `fuzz::subjects` under the fuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::subjects(data));
