@@ -1,12 +1,17 @@
 //! What the broker itself keeps when it is killed or paused: the ground that all else stands on.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, DiscardPolicy};
+use coordinator::roll_call::{GATHER, roll_call};
+use nats_config::Role;
 use tests::raw::{Answer, Message, publish_raw};
+use tests::system::job;
 use tests::wait::{PATIENCE, eventually};
-use tests::{Cluster, Server};
+use tests::{Cluster, Lease, Server, Size, System};
 
 fn ledger_like(replicas: usize) -> Config {
     Config {
@@ -110,4 +115,60 @@ async fn a_cluster_goes_on_without_the_leader_of_a_stream() {
     })
     .await
     .unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
+/// A snapshot of the disk was put back, and clients were quicker than the coordinator: the ledger is
+/// as long as before, and another one.
+#[tokio::test]
+async fn a_store_that_was_rolled_back_and_has_grown_again_stops_the_coordinator() {
+    let (mut system, mut a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
+    system.submit(job("early", "")).await.unwrap();
+    let server = system.server();
+    let store = server.folder().join("jetstream");
+    let snapshot = server.folder().join("snapshot");
+    server.stop().await.unwrap();
+    copy(&store, &snapshot);
+    server.start_again().await.unwrap();
+    let last = system.submit(job("lost", "")).await.unwrap();
+    eventually("the coordinator to fold it", PATIENCE, async || {
+        let viewer = system.client_of(Role::Viewer);
+        let status = roll_call(viewer, system.broker.subjects(), GATHER).await;
+        let status = status.map_err(|error| error.to_string())?;
+        let folded = status.iter().any(|status| status.folded.get() >= last);
+        folded.then_some(()).ok_or(format!("{status:?}"))
+    })
+    .await
+    .unwrap();
+
+    let server = system.server();
+    server.kill().await.unwrap();
+    a.pause().unwrap();
+    fs::remove_dir_all(&store).unwrap();
+    fs::rename(&snapshot, &store).unwrap();
+    server.start_again().await.unwrap();
+    let client = server.connect_with(tests::roles::connect_options(Some(Role::TrustedSubmitter)));
+    let client = client.await.unwrap();
+    for other in ["other", "another"] {
+        publish_raw(&client, job(other, "")).await.unwrap();
+    }
+    a.resume().unwrap();
+    let status = a.wait_exit(PATIENCE).await.unwrap();
+    assert!(!status.success(), "{status}");
+    let log = a.tail();
+    assert!(
+        log.contains("the ledger is not the one that was folded"),
+        "{log}"
+    );
 }

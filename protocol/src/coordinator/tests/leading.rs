@@ -280,6 +280,23 @@ fn a_ledger_that_is_not_the_one_that_was_folded_stops_it() {
     ");
 }
 
+/// Who follows the ledger anew begins with the last record that it folded.
+#[test]
+fn a_ledger_that_went_back_and_has_grown_since_stops_it() {
+    let mut world = run("
+        > config q {}
+        > submit q/a
+    ");
+    world.step_back(1);
+    assert!(world.event("submit q/a").is_empty(), "the same again");
+    world.step_back(1);
+    let stopped = world.event("submit q/b");
+    assert!(
+        stopped[0].starts_with("stop, went back: its record #2 is"),
+        "{stopped:?}"
+    );
+}
+
 #[test]
 fn a_ledger_that_went_on_while_it_was_looked_at_did_not_go_back() {
     run("
