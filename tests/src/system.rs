@@ -154,8 +154,15 @@ impl System {
             ..Settings::default()
         };
         let broker = system.broker_of(Role::Coordinator);
-        let made = broker.provision(&settings, Mode::Create, Ledger::MayBeNew);
-        made.await?;
+        // On a busy machine a server may count as away for a moment.
+        eventually("the streams", PATIENCE, async || {
+            let made = broker.provision(&settings, Mode::Create, Ledger::MayBeNew);
+            match made.await {
+                Err(error) if error.is_retryable() => Err(error.to_string()),
+                other => Ok(other),
+            }
+        })
+        .await??;
         Ok(system)
     }
 

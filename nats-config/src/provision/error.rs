@@ -75,6 +75,16 @@ pub enum ProvisionError {
         /// The server's words.
         text: String,
     },
+    /// The cluster knows enough servers, and some are away.
+    #[error(
+        "{object} cannot be made now: {text}; it can when the servers that are away are back, or seen again by the others"
+    )]
+    ServersAway {
+        /// Which.
+        object: String,
+        /// The server's words.
+        text: String,
+    },
     /// There are not so many servers.
     #[error(
         "{object} cannot have {replicas} replicas: {text}; start as many servers with JetStream in one cluster, or set fewer replicas"
@@ -98,6 +108,7 @@ impl ProvisionError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Read(error) => error.is_retryable(),
+            Self::ServersAway { .. } => true,
             Self::Settings(_)
             | Self::ServerTooOld { .. }
             | Self::JetStreamOff { .. }
@@ -131,6 +142,7 @@ impl ProvisionError {
                 text,
             },
             10_065 => Self::Overlap { object, text },
+            10_005 if text.contains("offline") => Self::ServersAway { object, text },
             10_005 | 10_074 => Self::TooFewServers {
                 object,
                 replicas,
@@ -164,4 +176,24 @@ fn listed(drift: &[Drift]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProvisionError, ReadError};
+    use crate::Replicas;
+
+    #[test]
+    fn servers_that_are_away_are_waited_for_and_missing_ones_are_not() {
+        let of = |text: &str| {
+            let error = ReadError::Refused {
+                subject: "s".to_owned(),
+                code: 10_005,
+                text: text.to_owned(),
+            };
+            ProvisionError::of_stream(error, "stream JOBS", None, Replicas::Three)
+        };
+        assert!(of("no suitable peers for placement, peer offline").is_retryable());
+        assert!(!of("no suitable peers for placement").is_retryable());
+    }
 }
