@@ -47,6 +47,8 @@ type Swallow = Box<dyn FnMut(&Frame) -> bool + Send>;
 struct Shared {
     target: u16,
     weather: watch::Sender<Weather>,
+    /// How many more clients are let in.
+    places: AtomicU64,
     /// Counts the cuts.
     cuts: watch::Sender<u64>,
     /// Connections that are open.
@@ -76,6 +78,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target,
             weather: watch::Sender::new(Weather::default()),
+            places: AtomicU64::new(u64::MAX),
             cuts: watch::Sender::new(0),
             open: AtomicU64::new(0),
             held_bytes: AtomicU64::new(0),
@@ -122,6 +125,11 @@ impl Proxy {
         self.shared.weather.send_replace(weather);
     }
 
+    /// Lets in so many more clients, and closes each later one at once.
+    pub fn admit(&self, clients: u64) {
+        self.shared.places.store(clients, Ordering::SeqCst);
+    }
+
     /// Closes all connections, in the middle of whatever passes. Returns how many there were.
     pub fn cut(&self) -> u64 {
         self.shared.cuts.send_modify(|count| *count += 1);
@@ -148,6 +156,13 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     // Dropped with this task: all connections end with the proxy.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
+        let place = |places: u64| places.checked_sub(1);
+        let taken = shared
+            .places
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, place);
+        if taken.is_err() {
+            continue;
+        }
         connections.spawn(connection(client, Arc::clone(&shared)));
         while connections.try_join_next().is_some() {}
     }
@@ -221,7 +236,11 @@ async fn down(
         }
         let weather = *shared.weather.borrow();
         shared.read(line.len(), weather.holds_down);
-        if out.send((Instant::now() + weather.delay, line)).await.is_err() {
+        if out
+            .send((Instant::now() + weather.delay, line))
+            .await
+            .is_err()
+        {
             return Ok(());
         }
     }
