@@ -16,7 +16,8 @@ async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_ansi(false)
-        .with_max_level(tracing::Level::WARN)
+        // The connections of the harness break as often as all others.
+        .with_env_filter("warn,async_nats=off")
         .with_writer(std::io::stderr)
         .init();
     let scratch = tempfile::Builder::new()
@@ -32,7 +33,9 @@ async fn main() -> Result<ExitCode> {
     };
     // Boxed: it holds the whole system.
     let played = Box::pin(play(&arguments, &folder)).await;
-    let is_good = played.as_ref().is_ok_and(|verdict| verdict.exit_code() == 0);
+    let is_good = played
+        .as_ref()
+        .is_ok_and(|verdict| verdict.exit_code() == 0);
     if arguments.folder.is_none() && !is_good {
         eprintln!("the history is kept: {}", scratch.keep().display());
     }

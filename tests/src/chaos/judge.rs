@@ -49,6 +49,8 @@ pub struct Evidence {
     pub history: History,
     /// What no fault explains.
     pub processes: Vec<String>,
+    /// The moment of boot, since 1970.
+    pub boot: Duration,
 }
 
 /// One promise, and what was checked of it.
@@ -108,7 +110,10 @@ pub fn judge(evidence: &Evidence) -> Vec<Check> {
     checks.push(fences(evidence));
     checks.push(dispatches(evidence));
     checks.extend(keys(evidence));
-    let mut own = Checking::new("processes", "processes that ended by themselves or panicked");
+    let mut own = Checking::new(
+        "processes",
+        "processes that ended by themselves or panicked",
+    );
     own.check.checked = evidence.ended.len();
     for text in &evidence.processes {
         own.bad(text.clone());
@@ -123,7 +128,10 @@ fn number(id: &str) -> Option<u64> {
 
 /// Every answer to a submission fits the ledger, and nothing else is in it.
 fn submissions(evidence: &Evidence) -> Vec<Checking> {
-    let mut lost = Checking::new("accepted_and_lost", "answered as accepted, and in the ledger so");
+    let mut lost = Checking::new(
+        "accepted_and_lost",
+        "answers that the ledger contradicts",
+    );
     let mut twice = Checking::new("accepted_twice", "ids accepted more than once");
     let mut phantom = Checking::new("phantoms", "jobs that nobody submitted so");
     let mut denied = Checking::new("wrongly_denied", "answered as not stored, and stored by it");
@@ -140,11 +148,15 @@ fn submissions(evidence: &Evidence) -> Vec<Checking> {
         let ours = own.is_some_and(|n| {
             let wanted = wanted(evidence.seed, n);
             let known = submitted.into_iter().flatten();
-            known.into_iter().any(|one| wanted.payload(one.is_other) == payload)
+            known
+                .into_iter()
+                .any(|one| wanted.payload(one.is_other) == payload)
                 && wanted.key == job.key
         });
         phantom.look(ours, || format!("{accepted} {}: {payload}", job.id));
-        held.entry(own.unwrap_or(u64::MAX)).or_default().push((*accepted, job));
+        held.entry(own.unwrap_or(u64::MAX))
+            .or_default()
+            .push((*accepted, job));
     }
     for (n, all) in &asked {
         let (wanted, none) = (wanted(evidence.seed, *n), Vec::new());
@@ -156,7 +168,9 @@ fn submissions(evidence: &Evidence) -> Vec<Checking> {
             match &one.said {
                 Said::NotStored(_) => {
                     // Somebody else's equal submission may have stored it.
-                    let alone = all.iter().all(|other| matches!(other.said, Said::NotStored(_)));
+                    let alone = all
+                        .iter()
+                        .all(|other| matches!(other.said, Said::NotStored(_)));
                     denied.look(there.is_none() || !alone, || format!("{one:?}: {there:?}"));
                 }
                 Said::Unknown(_) => undecided.look(true, String::new),
@@ -185,7 +199,10 @@ fn fits(one: &Asked, wanted: &Wanted, there: Option<(u64, &Job)>) -> bool {
 /// Every accepted job has ended, once, as it was asked for.
 fn ends(evidence: &Evidence) -> Vec<Checking> {
     let mut open = Checking::new("lost", "accepted jobs that did not end");
-    let mut twice = Checking::new("recorded_twice", "outcomes beside another of the same attempt");
+    let mut twice = Checking::new(
+        "recorded_twice",
+        "outcomes beside another of the same attempt",
+    );
     let mut odd = Checking::new("wrong_end", "jobs that ended as nobody asked for");
     let mut unrun = Checking::new("not_run", "completed attempts that no worker ran");
     let mut rules = Checking::new("ledger_rules", "records that no rule allows");
@@ -207,7 +224,9 @@ fn ends(evidence: &Evidence) -> Vec<Checking> {
         }
         if let (Some(end), Some(n)) = (job.end(), number(&job.id)) {
             let fits = end_fits(&wanted(evidence.seed, n), job, end);
-            odd.look(fits, || format!("{}: {}", place(), String::from_utf8_lossy(&job.payload)));
+            odd.look(fits, || {
+                format!("{}: {}", place(), String::from_utf8_lossy(&job.payload))
+            });
         }
     }
     rules.check.checked = usize::try_from(evidence.book.last).unwrap_or(usize::MAX);
@@ -241,7 +260,9 @@ fn nothing_vanished(evidence: &Evidence) -> Checking {
     let mut check = Checking::new("vanished", "records that were seen and are gone or changed");
     for (sequence, subject) in &evidence.seen {
         let now = evidence.stored.get(sequence);
-        check.look(now == Some(subject), || format!("{sequence} {subject}: now {now:?}"));
+        check.look(now == Some(subject), || {
+            format!("{sequence} {subject}: now {now:?}")
+        });
     }
     check
 }
@@ -253,7 +274,9 @@ fn fences(evidence: &Evidence) -> Checking {
     for (sequence, stands) in &evidence.work {
         match stands {
             Stands::Fence { epoch, .. } => {
-                check.look(*epoch > newest, || format!("fence {epoch} at {sequence} after {newest}"));
+                check.look(*epoch > newest, || {
+                    format!("fence {epoch} at {sequence} after {newest}")
+                });
                 newest = newest.max(*epoch);
             }
             Stands::Work { subject, epoch, .. } => {
@@ -275,7 +298,10 @@ fn attempt(subject: &str) -> Option<(u64, u64)> {
 /// An attempt is not dispatched again after its outcome, and none before the outcome of the one
 /// before it.
 fn dispatches(evidence: &Evidence) -> Checking {
-    let mut check = Checking::new("late_dispatches", "attempts dispatched beside their outcomes");
+    let mut check = Checking::new(
+        "late_dispatches",
+        "attempts dispatched beside their outcomes",
+    );
     for (sequence, stands) in &evidence.work {
         let Stands::Work {
             subject, stored_ns, ..
@@ -295,14 +321,19 @@ fn dispatches(evidence: &Evidence) -> Checking {
         let Some(at) = stored_ns else { continue };
         let own = known(attempt).is_none_or(|outcome| outcome.stored_ns >= *at);
         let before = attempt == 1 || known(attempt - 1).is_some_and(|one| one.stored_ns <= *at);
-        check.look(own && before, || format!("{sequence} {subject}: {:?}", job.outcomes));
+        check.look(own && before, || {
+            format!("{sequence} {subject}: {:?}", job.outcomes)
+        });
     }
     check
 }
 
 /// One at a time of each key: of what is outstanding, and of what runs.
 fn keys(evidence: &Evidence) -> Vec<Checking> {
-    let mut outstanding = Checking::new("keys_outstanding", "jobs dispatched beside another of their key");
+    let mut outstanding = Checking::new(
+        "keys_outstanding",
+        "jobs dispatched beside another of their key",
+    );
     let mut of_key: BTreeMap<&str, Vec<(u64, u64, &str)>> = BTreeMap::new();
     for stands in evidence.work.values() {
         if let Stands::Work {
@@ -331,6 +362,26 @@ fn keys(evidence: &Evidence) -> Vec<Checking> {
     vec![outstanding, overlaps(evidence)]
 }
 
+/// When the outcome of a run's attempt was stored, since boot.
+fn recorded(evidence: &Evidence, run: &Run) -> Duration {
+    let job = evidence.book.jobs.get(&run.accepted);
+    let outcome = job.and_then(|job| {
+        let mut outcomes = job.outcomes.iter();
+        outcomes.find(|outcome| outcome.attempt == run.attempt)
+    });
+    outcome.map_or(Duration::MAX, |outcome| {
+        Duration::from_nanos(outcome.stored_ns).saturating_sub(evidence.boot)
+    })
+}
+
+/// Runs that went on after another run of their attempt was recorded.
+#[must_use]
+pub fn stragglers(evidence: &Evidence) -> u64 {
+    let all = evidence.runs.iter();
+    let late = all.filter(|run| run.end.is_some_and(|end| end > recorded(evidence, run)));
+    late.count() as u64
+}
+
 fn overlaps(evidence: &Evidence) -> Checking {
     let mut check = Checking::new("key_overlaps", "runs beside another run of their key");
     let mut of_key: BTreeMap<&str, Vec<(Duration, Duration, &Run)>> = BTreeMap::new();
@@ -345,7 +396,9 @@ fn overlaps(evidence: &Evidence) -> Checking {
         let mut last: Option<&(Duration, Duration, &Run)> = None;
         for next in all.iter() {
             let clash = last.filter(|last| last.1 > next.0 && !std::ptr::eq(last.2, next.2));
-            check.look(clash.is_none(), || format!("{:?}\nbeside {:?}", clash.map(|c| c.2), next.2));
+            check.look(clash.is_none(), || {
+                format!("{:?}\nbeside {:?}", clash.map(|c| c.2), next.2)
+            });
             if last.is_none_or(|last| last.1 < next.1) {
                 last = Some(next);
             }
@@ -354,13 +407,15 @@ fn overlaps(evidence: &Evidence) -> Checking {
     check
 }
 
-/// When a run was under way: not while its process stood still, nor until it could notice.
+/// When a run was under way: not while its process stood still, nor until it could notice, and no
+/// longer than until its attempt's outcome was recorded. What runs after that is a straggler, whose
+/// token is older than that of whoever comes next.
 fn stretches<'a>(
     evidence: &'a Evidence,
     run: &'a Run,
 ) -> impl Iterator<Item = (Duration, Duration)> + 'a {
     let end = run.end.or_else(|| evidence.ended.get(&run.pid).copied());
-    let end = end.unwrap_or(Duration::MAX);
+    let end = end.unwrap_or(Duration::MAX).min(recorded(evidence, run));
     let mut pauses: Vec<&Pause> = evidence
         .pauses
         .iter()

@@ -90,7 +90,9 @@ pub fn wanted(seed: u64, n: u64) -> Wanted {
     Wanted {
         id: format!("j{n}"),
         payload: format!(r#"{{"do":"{what}","ms":{work_ms},"n":{n}}}"#),
-        key: dice.one_in(3).then(|| format!("key-{}", dice.next() % KEYS)),
+        key: dice
+            .one_in(3)
+            .then(|| format!("key-{}", dice.next() % KEYS)),
         priority: u8::try_from(dice.between(0, 9)).unwrap_or(5),
         run_after: dice.one_in(20).then(|| millis(&mut dice, 4_000)),
         expires_after: dice.one_in(25).then(|| millis(&mut dice, 10_000)),

@@ -1,6 +1,7 @@
 //! The coordinators and workers of a run: each a process that is started again after it ended. It
 //! keeps when each ended or stood still, and what it said. It chooses no fault.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use super::stage::{LEASE_NAME, LEDGER_BYTES_MAX};
 
 /// How long a process that was told to end may take: a worker lets its jobs end first.
 const LEAVES_WITHIN: Duration = Duration::from_secs(20);
+
+/// SIGTERM's number.
+const TERM: i32 = Signal::TERM.as_raw();
 
 /// Written by either program when it could not go on.
 const PANICKED: &str = "panicked at";
@@ -113,7 +117,7 @@ impl Member {
             Program::Worker => {
                 command = Command::new(workspace_binary("test-worker")?);
                 command.args(["--server", &url, "--name", name, "--slots", "6"]);
-                command.args(["--queue", QUEUE, "--patience", "1000", "--log"]);
+                command.args(["--queue", QUEUE, "--patience", "200", "--log"]);
                 // A log for each process: a line that a kill tore is the last one of its file.
                 let log = format!("{name}-{}.jsonl", self.starts);
                 command.arg(self.folder.join(log));
@@ -183,16 +187,16 @@ impl Member {
             self.ended.push((pid, runs::now()));
         }
         let panics = process.lines().into_iter();
-        let panics = panics.filter(|line| {
-            line.text.contains(PANICKED) && !line.text.contains(ASKED)
-        });
+        let panics =
+            panics.filter(|line| line.text.contains(PANICKED) && !line.text.contains(ASKED));
         let name = &self.name;
         self.wrong
             .extend(panics.map(|line| format!("{name}: {}", line.text)));
         let log = self.folder.join(format!("{name}-{}.log", self.starts));
         let lines: Vec<String> = process.lines().into_iter().map(|line| line.text).collect();
         if let Err(error) = std::fs::write(&log, lines.join("\n")) {
-            self.wrong.push(format!("the log of {name} is lost: {error}"));
+            self.wrong
+                .push(format!("the log of {name} is lost: {error}"));
         }
     }
 
@@ -214,7 +218,8 @@ impl Member {
         let name = self.name.clone();
         let ended = self.running()?.terminate(LEAVES_WITHIN).await;
         match &ended {
-            Ok(status) if !status.success() => {
+            // One that has just been started does not listen to the signal yet.
+            Ok(status) if !status.success() && status.signal() != Some(TERM) => {
                 self.wrong.push(format!("{name} was told to end: {status}"));
             }
             Ok(_) => {}
@@ -263,13 +268,16 @@ impl Member {
             }
             Action::Stop => {
                 let raw = self.running()?.pid();
-                let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-                eventually("the stop at a fail point", limit, async || {
-                    match rustix::process::waitid(WaitId::Pid(raw), options) {
+                let options =
+                    WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+                eventually(
+                    "the stop at a fail point",
+                    limit,
+                    async || match rustix::process::waitid(WaitId::Pid(raw), options) {
                         Ok(Some(status)) if status.stopped() => Ok(()),
                         other => Err(format!("{other:?}")),
-                    }
-                })
+                    },
+                )
                 .await?;
                 // It stands still since a look ago at most.
                 let from = runs::now();

@@ -38,7 +38,12 @@ async fn one(stage: &Stage, n: usize, fault: Fault) -> Done {
     let begun = Box::pin(hurt(stage, n, fault)).await;
     let (target, start, bites, failed) = match begun {
         Ok(hurt) => (hurt.target, hurt.start, hurt.bites, None),
-        Err(error) => (String::new(), runs::now(), Vec::new(), Some(format!("{error:#}"))),
+        Err(error) => (
+            String::new(),
+            runs::now(),
+            Vec::new(),
+            Some(format!("{error:#}")),
+        ),
     };
     Done {
         n,
@@ -80,7 +85,8 @@ impl Hurt {
 async fn hurt(stage: &Stage, n: usize, fault: Fault) -> Result<Hurt> {
     match fault {
         Fault::Kill { who, down_ms } => {
-            let mut member = within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
+            let mut member =
+                within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
             let hurt = Hurt::new(&member.name);
             member.kill().await?;
             rest(down_ms).await;
@@ -88,13 +94,15 @@ async fn hurt(stage: &Stage, n: usize, fault: Fault) -> Result<Hurt> {
             Ok(hurt)
         }
         Fault::Stop { who, ms } => {
-            let mut member = within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
+            let mut member =
+                within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
             let hurt = Hurt::new(&member.name);
             member.stand_still(Duration::from_millis(ms)).await?;
             Ok(hurt)
         }
         Fault::Term { who, down_ms } => {
-            let mut member = within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
+            let mut member =
+                within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
             let hurt = Hurt::new(&member.name);
             member.end().await?;
             rest(down_ms).await;
@@ -332,7 +340,11 @@ fn is_answer_to_a_write(frame: &Frame) -> bool {
 /// # Errors
 /// When something does not come up again.
 pub async fn heal(stage: &Stage) -> Result<()> {
-    for line in stage.submitters.iter().chain(stage.seats().flat_map(|seat| &seat.lines)) {
+    for line in stage
+        .submitters
+        .iter()
+        .chain(stage.seats().flat_map(|seat| &seat.lines))
+    {
         line.release();
         line.swallow(|_| false);
     }

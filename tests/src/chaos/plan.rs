@@ -26,8 +26,14 @@ pub fn plan(seed: u64, count: u64, span: Duration, servers: usize) -> Vec<Planne
     times.sort();
     times
         .into_iter()
-        .map(|at| {
+        .enumerate()
+        .map(|(n, at)| {
             let fault = match dice.one_in(4) {
+                // A worker that is told to end gives back what it runs: rare enough otherwise.
+                _ if n % 10 == 9 => Some(Fault::Term {
+                    who: Who::Worker(place(&mut dice, WORKERS.len())),
+                    down_ms: dice.between(0, 1_500),
+                }),
                 true => armed.pop(),
                 false => None,
             };

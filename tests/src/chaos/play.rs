@@ -11,6 +11,7 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::message::StreamMessage;
 use futures::StreamExt;
 use nats_config::Broker;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::book::Book;
 use crate::runs;
@@ -123,7 +124,9 @@ async fn read_back(
     let (book, stored) = ledger(broker).await?;
     let work = broker.names().work();
     let work_last = broker.state(work).await?.last.get();
-    let work_left = broker.list_subjects(work, &broker.subjects().work_all()).await?;
+    let work_left = broker
+        .list_subjects(work, &broker.subjects().work_all())
+        .await?;
     let heard = stage.wire.close().await;
     let (explained, gaps) = heard.explain(work_last);
     let seen = stage.tap.look(|book| book.subjects.clone());
@@ -141,9 +144,20 @@ async fn read_back(
         pauses,
         history,
         processes,
+        boot: boot(),
     };
     let sightings = Sightings::new(&evidence, heard.redeliveries, heard.outcomes);
     Ok((evidence, sightings))
+}
+
+/// The moment of boot, since 1970. Nobody sets the clocks in a run.
+fn boot() -> Duration {
+    let unix = clock_gettime(ClockId::Realtime);
+    let unix = Duration::new(
+        u64::try_from(unix.tv_sec).unwrap_or_default(),
+        u32::try_from(unix.tv_nsec).unwrap_or_default(),
+    );
+    unix.saturating_sub(runs::now())
 }
 
 /// The whole ledger as it is now.

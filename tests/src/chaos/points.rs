@@ -1,4 +1,4 @@
-//! The fail points that a run must visit, each, and how often it did. What happens at one stands in
+//! The fail points that a run must visit, each, and how often it did. What happens at one is said by
 //! the crate `fail-point`.
 
 use std::collections::BTreeMap;
@@ -7,8 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// All of them, as the programs name them.
-pub const ALL: [&str; 0] = [];
+pub use fail_point::ALL;
 
 /// Whether the programs beside this one were built with them.
 #[must_use]
@@ -24,7 +23,10 @@ pub fn visits(folder: &Path) -> Result<BTreeMap<String, u64>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).context("list the logs of the fail points")? {
         let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "points") {
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "points")
+        {
             continue;
         }
         let text = fs::read_to_string(&path).context("read a log of fail points")?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::arguments::Arguments;
 use super::faults::Done;
-use super::judge::{Check, Evidence};
+use super::judge::{Check, Evidence, stragglers};
 use super::submitter::Said;
 
 /// What a run came to.
@@ -57,15 +57,31 @@ pub fn counts(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
     BTreeMap::from([
         ("jobs_accepted", evidence.book.jobs.len() as u64),
         ("submissions", evidence.history.asked.len() as u64),
-        ("told_accepted", said(|said| matches!(said, Said::Accepted(_)))),
-        ("told_duplicate", said(|said| matches!(said, Said::Duplicate(_)))),
-        ("told_conflict", said(|said| matches!(said, Said::Conflict(_)))),
+        (
+            "told_accepted",
+            said(|said| matches!(said, Said::Accepted(_))),
+        ),
+        (
+            "told_duplicate",
+            said(|said| matches!(said, Said::Duplicate(_))),
+        ),
+        (
+            "told_conflict",
+            said(|said| matches!(said, Said::Conflict(_))),
+        ),
         ("told_taken", said(|said| matches!(said, Said::Taken))),
-        ("told_not_stored", said(|said| matches!(said, Said::NotStored(_)))),
-        ("told_nothing", said(|said| matches!(said, Said::Unknown(_)))),
+        (
+            "told_not_stored",
+            said(|said| matches!(said, Said::NotStored(_))),
+        ),
+        (
+            "told_nothing",
+            said(|said| matches!(said, Said::Unknown(_))),
+        ),
         ("cancels", cancels.count() as u64),
         ("runs", evidence.runs.len() as u64),
         ("runs_of_redeliveries", again as u64),
+        ("stragglers", stragglers(evidence)),
         ("leaders", evidence.book.epochs.len() as u64),
         ("work_sequences", evidence.work_last),
         ("pauses", evidence.pauses.len() as u64),

@@ -151,7 +151,9 @@ impl Stage {
                 .map(drop)
         })
         .await?;
-        let led = self.tap.until("a leader", PATIENCE, |book| book.leader().map(drop));
+        let led = self
+            .tap
+            .until("a leader", PATIENCE, |book| book.leader().map(drop));
         led.await
     }
 

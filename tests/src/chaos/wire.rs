@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use async_nats::Message;
 use futures::StreamExt;
-use protocol::submission::header;
 use protocol::subject::FENCE_LEN;
+use protocol::submission::header;
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
