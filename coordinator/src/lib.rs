@@ -3,6 +3,14 @@
 //! The way of an event: `follower`, `presence`, `work_queue` or `steps` brings it in, `driver` gives
 //! it to the rules (`protocol::coordinator`), `perform` carries out what they decide.
 
+/// A place at which chaos may end or delay this program; nothing without the feature.
+macro_rules! fail_point {
+    ($name:literal) => {
+        #[cfg(feature = "fail-points")]
+        ::fail_point::visit($name);
+    };
+}
+
 pub mod dev;
 pub mod queue_record;
 pub mod roll_call;

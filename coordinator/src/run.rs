@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use election::boot_now;
-use election::{Detection, Election, ElectionConfig, LeaseTimings, Mode};
+use election::{Detection, Election, ElectionConfig, Events, LeaseTimings, Mode};
 use nats_config::connection::{
     ConnectError, Connection, ConnectionSettings, Environment, connect_options,
 };
@@ -82,7 +82,12 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
     let Some(()) = provisioned(&broker, &settings, &shutdown).await? else {
         return Ok(());
     };
-    let (election, elections) = Election::start(election_config(&settings)).await?;
+    let Some((election, elections)) = elected(&settings, &shutdown).await? else {
+        return Ok(());
+    };
+    let Some(stand_at) = shutdown.run_until_cancelled(ledger_end(&broker)).await else {
+        return Ok(());
+    };
     let me = Identity {
         name: settings.name.to_string(),
         incarnation: election.incarnation().to_string(),
@@ -129,7 +134,7 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         election: Arc::new(election),
         inputs,
         folded,
-        stand_at: Some(ledger_end(&broker).await),
+        stand_at: Some(stand_at),
         progress: boot_now(),
         watch: LedgerWatch::new(boot_now()),
         alarms: Vec::new(),
@@ -212,6 +217,28 @@ async fn provisioned(
                 tracing::warn!(%error, "the broker is not ready; trying again");
             }
             Err(error) => return Err(error.into()),
+        }
+        if stopped_while(&mut wait, shutdown).await {
+            return Ok(None);
+        }
+    }
+}
+
+/// Joins the election, which has a connection of its own; weather is waited out.
+async fn elected(
+    settings: &RunSettings,
+    shutdown: &CancellationToken,
+) -> Result<Option<(Election, Events)>, RunError> {
+    let mut wait = AGAIN_AFTER.0;
+    loop {
+        let start = Election::start(election_config(settings));
+        match shutdown.run_until_cancelled(start).await {
+            None => return Ok(None),
+            Some(Ok(started)) => return Ok(Some(started)),
+            Some(Err(error)) if error.may_pass() => {
+                tracing::warn!(%error, "failed to join the election; trying again");
+            }
+            Some(Err(error)) => return Err(error.into()),
         }
         if stopped_while(&mut wait, shutdown).await {
             return Ok(None);

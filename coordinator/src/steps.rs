@@ -45,12 +45,29 @@ pub(crate) async fn take(
 ) -> (Epoch, Taken) {
     let taken = match step {
         Step::Look => {
+            fail_point!("coordinator.look.before");
             let (tail, facts) = futures::join!(work_tail(&broker), ledger_facts(&broker, folded));
+            fail_point!("coordinator.look.after");
             Taken::Looked(tail, facts)
         }
-        Step::Fence(expected) => Taken::Fenced(fence(&broker, epoch, expected).await),
-        Step::List => Taken::Listed(list(&broker).await),
-        Step::Barrier => Taken::Barred(barrier(&broker, &me, epoch).await),
+        Step::Fence(expected) => {
+            fail_point!("coordinator.fence.before");
+            let answer = fence(&broker, epoch, expected).await;
+            fail_point!("coordinator.fence.after");
+            Taken::Fenced(answer)
+        }
+        Step::List => {
+            fail_point!("coordinator.list.before");
+            let listing = list(&broker).await;
+            fail_point!("coordinator.list.after");
+            Taken::Listed(listing)
+        }
+        Step::Barrier => {
+            fail_point!("coordinator.barrier.before");
+            let answer = barrier(&broker, &me, epoch).await;
+            fail_point!("coordinator.barrier.after");
+            Taken::Barred(answer)
+        }
         Step::Audit => {
             // The order matters: an outcome that the listing misses is before this sequence.
             let listing = list(&broker).await;

@@ -39,6 +39,18 @@ pub enum StartError {
     Bucket(#[from] BucketError),
 }
 
+impl StartError {
+    /// Whether the same start may succeed later, with nobody changing anything.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect(ConnectError::Unreachable { .. })
+            | Self::Bucket(BucketError::Unanswered { .. }) => true,
+            Self::Config(_) | Self::Connect(ConnectError::TooOld { .. }) | Self::Bucket(_) => false,
+        }
+    }
+}
+
 /// No new epoch was taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdvanceError {

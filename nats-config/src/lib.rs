@@ -4,6 +4,14 @@
 //! them. This crate never decides what becomes of a job.
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+/// A place at which chaos may end or delay this program; nothing without the feature.
+macro_rules! fail_point {
+    ($name:literal) => {
+        #[cfg(feature = "fail-points")]
+        ::fail_point::visit($name);
+    };
+}
+
 pub mod account;
 pub mod broker;
 pub mod buckets;

@@ -37,6 +37,10 @@ pub const DELIVERIES_MAX: u64 = 5;
 pub const FRESH_FOR: Duration = Duration::from_secs(1);
 /// How long a read or a write waits for its answer.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long after a connection was made a keyed job that may run elsewhere waits. A broker that was
+/// killed may hand it out again while its holder works on: the holder stops within [`LOST_AFTER`], a
+/// look at the clock and [`LOST_GRACE`] of losing the same broker, or when it reaches its successor.
+pub const HOLDERS_STOP_WITHIN: Duration = Duration::from_secs(2);
 /// The pause before the first repeat of a read or write; it doubles with each.
 pub const REPEAT_AFTER: Duration = Duration::from_millis(100);
 /// Longest pause between two repeats.
@@ -69,6 +73,17 @@ impl Connection {
         let broker_now = self.broker_time.after(now.since(self.at));
         count > 1 || stored <= self.broker_time || broker_now.since(stored) >= FRESH_FOR
     }
+
+    /// When a job with a key may start, if it was handed out `count` times and stored at `stored`:
+    /// one that another worker may still hold waits until that one has stopped.
+    #[must_use]
+    pub fn keyed_start(&self, count: u64, stored: Timestamp) -> Moment {
+        if count > 1 || stored <= self.broker_time {
+            self.at.after(HOLDERS_STOP_WITHIN)
+        } else {
+            self.at
+        }
+    }
 }
 
 /// What a worker received, as far as the rules care.
@@ -82,6 +97,8 @@ pub struct Delivery {
     pub suspect: bool,
     /// Whether its job has a key.
     pub keyed: bool,
+    /// The ledger is not asked and its handler not called before ([`Connection::keyed_start`]).
+    pub start_at: Moment,
     /// Longest run.
     pub timeout: Option<Duration>,
     /// What this worker can do with it.
@@ -174,7 +191,9 @@ pub enum Event {
     HandedOn,
     /// The broker was lost ([`Contact`]).
     Lost,
-    /// The connection changed: somebody may have taken this worker for dead meanwhile.
+    /// The connection to the same broker changed: somebody may have taken this worker for dead
+    /// meanwhile. Another broker, or the same one started anew, counts as [`Event::Lost`]: it may
+    /// have forgotten who holds what.
     Reconnected,
     /// The worker stops: what has not started is given back.
     Stop,

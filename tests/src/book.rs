@@ -23,6 +23,8 @@ pub struct Led {
     pub holder: String,
     /// Where the barrier stands.
     pub sequence: u64,
+    /// When the broker stored it, in nanoseconds since 1970.
+    pub stored_ns: u64,
 }
 
 /// The outcome of one attempt.
@@ -32,6 +34,8 @@ pub struct Recorded {
     pub attempt: u64,
     /// Where it stands.
     pub sequence: u64,
+    /// When the broker stored it, in nanoseconds since 1970.
+    pub stored_ns: u64,
     /// Such as `completed`; `unreadable` for a body that is no outcome.
     pub status: String,
     /// The code of its error, if it has one.
@@ -88,6 +92,8 @@ pub struct Book {
     pub epochs: Vec<Led>,
     /// What no rule allows.
     pub wrong: Vec<String>,
+    /// The subject of each sequence.
+    pub subjects: BTreeMap<u64, String>,
     ids: BTreeMap<(String, String), u64>,
     /// The attempts that each queue's newest configuration allows.
     queues: BTreeMap<String, u64>,
@@ -102,6 +108,8 @@ impl Book {
                 .push(format!("{} after {}", record.sequence, self.last));
         }
         self.last = record.sequence;
+        self.subjects
+            .insert(record.sequence, record.subject.to_string());
         let mut tokens = record.subject.as_str().splitn(3, '.').skip(1);
         let (what, rest) = (tokens.next(), tokens.next());
         let known = match (what, rest) {
@@ -217,6 +225,7 @@ impl Book {
             epoch,
             holder: body["holder"].as_str()?.to_owned(),
             sequence: record.sequence,
+            stored_ns: stored_ns(record),
         });
         Some(())
     }
@@ -268,6 +277,10 @@ impl Book {
     }
 }
 
+fn stored_ns(record: &StreamMessage) -> u64 {
+    u64::try_from(record.time.unix_timestamp_nanos()).unwrap_or_default()
+}
+
 fn recorded(attempt: u64, record: &StreamMessage) -> Recorded {
     let empty = serde_json::json!({"status": "completed"});
     let body: Value = match record.payload.is_empty() {
@@ -279,6 +292,7 @@ fn recorded(attempt: u64, record: &StreamMessage) -> Recorded {
     Recorded {
         attempt,
         sequence: record.sequence,
+        stored_ns: stored_ns(record),
         status: status.unwrap_or("unreadable").to_owned(),
         code: body["error"]["code"].as_str().map(str::to_owned),
         permanent: body["error"]["permanent"].as_bool().unwrap_or_default(),

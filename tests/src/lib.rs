@@ -8,6 +8,7 @@
 
 pub mod bench;
 pub mod book;
+pub mod chaos;
 pub mod cluster;
 pub mod demo;
 pub mod hand;

@@ -75,7 +75,7 @@ pub struct Process {
     pid: Pid,
     output: Arc<Output>,
     /// Answers once for each output that has ended.
-    ended: mpsc::Receiver<()>,
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Process {
@@ -122,7 +122,7 @@ impl Process {
             child,
             pid,
             output,
-            ended,
+            ended: Mutex::new(ended),
         })
     }
 
@@ -204,6 +204,14 @@ impl Process {
         })
     }
 
+    /// How it ended; none while it runs.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("look at the process")
+    }
+
     /// Sends a signal and returns at once, with the moment before it was sent.
     ///
     /// # Errors
@@ -272,7 +280,8 @@ impl Process {
         let until = Instant::now() + LAST_WORDS;
         for _ in [Source::Stdout, Source::Stderr] {
             let left = until.saturating_duration_since(Instant::now());
-            if self.ended.recv_timeout(left).is_err() {
+            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            if ended.recv_timeout(left).is_err() {
                 return;
             }
         }

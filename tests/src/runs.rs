@@ -62,7 +62,9 @@ pub fn now() -> Duration {
 /// # Errors
 /// When a log cannot be read or holds a line that is none; a torn last line is left out.
 pub fn read(folder: &Path) -> Result<Vec<Run>> {
-    let mut runs = BTreeMap::new();
+    let mut runs: Vec<Run> = Vec::new();
+    // The newest run of each name: a broker that was killed may hand the same delivery out again.
+    let mut newest = BTreeMap::new();
     for entry in fs::read_dir(folder).context("list the logs of the workers")? {
         let path = entry?.path();
         if path
@@ -84,14 +86,14 @@ pub fn read(folder: &Path) -> Result<Vec<Run>> {
             );
             let at = Duration::from_nanos(line.t);
             if line.event == "start" {
-                runs.insert(name, started(line, at));
+                newest.insert(name, runs.len());
+                runs.push(started(line, at));
             } else {
-                let run: &mut Run = runs.get_mut(&name).context("an end without a start")?;
-                run.end = Some(at);
+                let run = newest.get(&name).context("an end without a start")?;
+                runs[*run].end = Some(at);
             }
         }
     }
-    let mut runs: Vec<Run> = runs.into_values().collect();
     runs.sort_by_key(|run| run.start);
     Ok(runs)
 }

@@ -43,6 +43,8 @@ pub struct ServerOptions {
     pub sync_interval: Option<String>,
     /// The JetStream domain.
     pub domain: Option<String>,
+    /// In a cluster: clients are told of no other server than those that they know.
+    pub no_advertise: bool,
     /// Configuration text put after ours: accounts, permissions, limits.
     pub snippet: String,
     /// A configuration file to run instead of ours. Address, port, name and store are still ours.
@@ -119,8 +121,9 @@ impl Server {
             if let Some(routes) = &routes {
                 writeln!(
                     text,
-                    "cluster {{ name: C, listen: \"127.0.0.1:{}\", routes: [ {} ] }}",
+                    "cluster {{ name: C, listen: \"127.0.0.1:{}\", no_advertise: {}, routes: [ {} ] }}",
                     routes.own.number(),
+                    options.no_advertise,
                     route_urls(&routes.all).join(", ")
                 )?;
             }

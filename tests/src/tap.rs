@@ -104,14 +104,15 @@ impl Tap {
 async fn next_record(context: &Context, ledger: &str, from: u64) -> StreamMessage {
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first tick comes at once.
+    looks.tick().await;
     loop {
-        looks.tick().await;
-        let Ok(stream) = context.get_stream_no_info(ledger).await else {
-            continue;
-        };
         // A failure is an end of the ledger, an election or a server that is down: look again.
-        if let Ok(record) = stream.get_first_raw_message_by_subject(">", from).await {
+        if let Ok(stream) = context.get_stream_no_info(ledger).await
+            && let Ok(record) = stream.get_first_raw_message_by_subject(">", from).await
+        {
             return record;
         }
+        looks.tick().await;
     }
 }

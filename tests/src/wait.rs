@@ -51,3 +51,8 @@ pub async fn within<T>(what: &str, limit: Duration, event: impl Future<Output = 
         Err(_) => bail!("waited {limit:?} for {what}, and it did not come"),
     }
 }
+
+/// Waits for a moment of the clock: for who plays a plan whose times are given, never for an event.
+pub async fn until(at: Instant) {
+    tokio::time::sleep_until(at.into()).await;
+}

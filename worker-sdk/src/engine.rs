@@ -184,8 +184,10 @@ impl Engine {
         if self.took.is_empty() {
             return false;
         }
+        fail_point!("worker.announce.before");
         self.announce();
         self.outbox.send();
+        fail_point!("worker.announce.after");
         true
     }
 
@@ -206,9 +208,14 @@ impl Engine {
         if self.connected_to.as_ref() == Some(&present) {
             return;
         }
-        if self.connected_to.is_some() {
+        if let Some((server, _)) = &self.connected_to {
             tracing::info!(worker_id = %self.setup.worker, server = %info.server_name, "connected again");
-            self.tell_all(&Event::Reconnected, now);
+            // A server that was started anew may have forgotten who holds what.
+            let event = match *server == present.0 {
+                true => Event::Reconnected,
+                false => Event::Lost,
+            };
+            self.tell_all(&event, now);
         }
         self.connected_to = Some(present);
         self.connections += 1;

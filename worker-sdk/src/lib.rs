@@ -121,6 +121,14 @@
 //! [`testing`] runs a handler without a broker.
 #![warn(missing_docs, clippy::missing_errors_doc)]
 
+/// A place at which chaos may end or delay this program; nothing without the feature.
+macro_rules! fail_point {
+    ($name:literal) => {
+        #[cfg(feature = "fail-points")]
+        ::fail_point::visit($name);
+    };
+}
+
 mod client;
 mod clock;
 mod context;

@@ -114,9 +114,15 @@ impl Outbox {
             }
             // Unconstrained: tokio would otherwise refuse the channel after some 128 messages of
             // one round, room or not.
+            #[cfg(feature = "fail-points")]
+            let after = after(&message);
             let fed = unconstrained(self.client.feed(message)).now_or_never();
             if fed.is_none_or(|fed| fed.is_err()) {
                 no_room += 1;
+            }
+            #[cfg(feature = "fail-points")]
+            if let Some(after) = after {
+                ::fail_point::visit(after);
             }
         }
         if no_room > 0 {
@@ -130,5 +136,18 @@ impl Outbox {
     /// How many messages were dropped since the last call, without a connection or muted.
     pub(crate) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
+    }
+}
+
+/// The fail point behind a message that was handed to the client.
+#[cfg(feature = "fail-points")]
+fn after(message: &OutboundMessage) -> Option<&'static str> {
+    match message.payload.as_ref() {
+        b"+ACK" => Some("worker.ack.after"),
+        b"+WPI" => Some("worker.progress.after"),
+        _ => match message.reply.as_ref()?.as_str().contains(".w.") {
+            true => Some("worker.outcome.after"),
+            false => None,
+        },
     }
 }

@@ -23,6 +23,8 @@ pub struct Run {
     count: u64,
     plan: Plan,
     keyed: bool,
+    /// The ledger is not asked and the handler not called before.
+    start_at: Moment,
     timeout: Option<Duration>,
     /// How long a handler may wind up after its cancellation.
     grace: Duration,
@@ -37,6 +39,8 @@ pub struct Run {
 
 #[derive(Debug, Clone)]
 enum Stage {
+    /// Nothing is done yet: whoever held it before may not have stopped, and may record it.
+    Held,
     /// Is there an outcome already?
     Checking(Asking),
     /// It may run as soon as there is a slot.
@@ -82,6 +86,7 @@ impl Run {
             count: delivery.count,
             plan: delivery.plan,
             keyed: delivery.keyed,
+            start_at: delivery.start_at,
             timeout: delivery.timeout,
             grace,
             may_nak: true,
@@ -90,9 +95,10 @@ impl Run {
         };
         if !run.lease.holds(now) {
             run.end(out);
+        } else if now < delivery.start_at {
+            run.stage = Stage::Held;
         } else if delivery.suspect || delivery.count > 1 {
-            let asking = Asking::start(Question::Read, &mut run.asks(now, out));
-            run.stage = Stage::Checking(asking);
+            run.check(now, out);
         } else {
             run.ready(now, out);
         }
@@ -104,7 +110,7 @@ impl Run {
     pub fn outcome(&self) -> Option<&[u8]> {
         match &self.stage {
             Stage::Recording { body, .. } => Some(body),
-            Stage::Checking(_) | Stage::Ready | Stage::Running | Stage::Over => None,
+            Stage::Checking(_) | Stage::Held | Stage::Ready | Stage::Running | Stage::Over => None,
         }
     }
 
@@ -174,7 +180,7 @@ impl Run {
             }
             Event::Reconnected => self.may_nak = false,
             Event::Stop => {
-                if matches!(self.stage, Stage::Checking(_) | Stage::Ready) {
+                if matches!(self.stage, Stage::Checking(_) | Stage::Held | Stage::Ready) {
                     self.release(Duration::ZERO, now, out);
                 }
             }
@@ -195,9 +201,16 @@ impl Run {
         };
         match &mut self.stage {
             Stage::Checking(asking) | Stage::Recording { asking, .. } => asking.look(&mut asks),
+            Stage::Held if now >= self.start_at => self.check(now, out),
             Stage::Running => self.watch_handler(now, out),
-            Stage::Ready | Stage::Over => {}
+            Stage::Held | Stage::Ready | Stage::Over => {}
         }
+    }
+
+    /// Asks the ledger whether it was done already.
+    fn check(&mut self, now: Moment, out: &mut Vec<Effect>) {
+        let asking = Asking::start(Question::Read, &mut self.asks(now, out));
+        self.stage = Stage::Checking(asking);
     }
 
     fn keep_lease(&mut self, now: Moment, out: &mut Vec<Effect>) {
@@ -267,7 +280,7 @@ impl Run {
                 Decided::Absent => asking.pause(Question::Write, now),
                 Decided::Open => {}
             },
-            Stage::Ready | Stage::Running | Stage::Over => {}
+            Stage::Held | Stage::Ready | Stage::Running | Stage::Over => {}
         }
     }
 
@@ -315,7 +328,7 @@ impl Run {
             Stage::Running => {}
             // It was stuck and its end comes late: what was decided then holds.
             Stage::Over => return out.push(Effect::Forget),
-            Stage::Recording { .. } | Stage::Checking(_) | Stage::Ready => return,
+            Stage::Recording { .. } | Stage::Checking(_) | Stage::Held | Stage::Ready => return,
         }
         match (finish, reason) {
             (Finish::Completed(body), _)
@@ -354,7 +367,7 @@ impl Run {
         match self.stage {
             Stage::Running => self.cancel(CancelReason::Requested, now, out),
             Stage::Ready => self.cut_short(CancelReason::Requested, now, out),
-            Stage::Checking(_) => self.unwanted = true,
+            Stage::Held | Stage::Checking(_) => self.unwanted = true,
             Stage::Recording { .. } | Stage::Over => {}
         }
     }
@@ -388,7 +401,7 @@ impl Run {
     fn lose(&mut self, now: Moment, out: &mut Vec<Effect>) {
         self.lease.end(now);
         match self.stage {
-            Stage::Checking(_) | Stage::Ready => self.abandon(out),
+            Stage::Checking(_) | Stage::Held | Stage::Ready => self.abandon(out),
             Stage::Running => {
                 let told = matches!(
                     &self.handler,

@@ -27,6 +27,7 @@ pub(super) fn delivery() -> Delivery {
         lease: Lease::new(at(0), LEASE),
         suspect: false,
         keyed: false,
+        start_at: at(0),
         timeout: None,
         plan: Plan::Run,
     }
@@ -409,4 +410,45 @@ fn what_is_suspect() {
         "stored before this connection"
     );
     assert!(suspects(1, 1_000_500, 51_500), "a second old");
+}
+
+#[test]
+fn a_keyed_job_that_another_may_hold_waits_until_that_one_has_stopped() {
+    let connection = Connection {
+        broker_time: Timestamp::from_millis(60_000),
+        at: at(1_000),
+    };
+    let start = |count, stored| connection.keyed_start(count, Timestamp::from_millis(stored));
+    assert_eq!(start(1, 60_001), at(1_000), "nobody can hold it");
+    assert_eq!(
+        start(1, 59_000),
+        at(3_000),
+        "a killed broker forgets counts"
+    );
+    assert_eq!(start(2, 60_001), at(3_000));
+
+    let mut told = Told::new(Delivery {
+        keyed: true,
+        suspect: true,
+        start_at: at(3_000),
+        ..delivery()
+    });
+    told.at(2_000, Event::Room)
+        .at(2_999, Event::Look)
+        .gives(&[]);
+    // Only then: the other may have recorded it meanwhile.
+    told.at(3_000, Event::Look).gives(&[Effect::Read(Ask(1))]);
+    told.at(3_001, Event::Read(Ask(1), Found::Nothing))
+        .at(3_001, Event::Room)
+        .gives(&[Effect::Start]);
+}
+
+#[test]
+fn a_held_job_goes_back_when_the_worker_stops() {
+    let mut told = Told::new(Delivery {
+        start_at: at(3_000),
+        ..delivery()
+    });
+    told.at(1, Event::Stop)
+        .gives(&[Effect::Nak(Duration::ZERO), Effect::Forget]);
 }

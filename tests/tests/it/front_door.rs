@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap, Request};
-use nats_config::Role;
+use nats_config::{Names, Role};
 use serde_json::Value;
 use tests::raw::{Message, publish_raw};
+use tests::roles::connect_options;
 use tests::wait::{PATIENCE, within};
-use tests::{Lease, Process, Size, System};
+use tests::{Lease, Process, Server, Size, System};
+use worker_sdk::{SubmitError, SubmitRequest};
 
 async fn start() -> (System, Process) {
     System::with_leader(Size::One, Lease::Quick).await.unwrap()
@@ -205,4 +207,24 @@ async fn the_brokers_own_headers_are_dropped_and_the_ledger_lives() {
         publish_raw(system.client_of(Role::TrustedSubmitter), next),
     );
     assert!(stored.await.unwrap().unwrap().sequence() > record.sequence.get());
+}
+
+/// A coordinator has the submission and may yet store it: nobody may say that it was not stored.
+#[tokio::test]
+async fn a_submission_that_a_coordinator_took_and_did_not_answer_is_not_denied() {
+    let server = Server::start().await.unwrap();
+    let client = server.connect_with(connect_options(None)).await.unwrap();
+    // A coordinator that takes the request, and then stands still.
+    let taken = client.subscribe("jobs.api.submit.work.x").await.unwrap();
+    client.flush().await.unwrap();
+    let door = worker_sdk::Client::new(client, Names::default().namespace().clone())
+        .front_door()
+        .with_patience(Duration::from_millis(300));
+    let request = SubmitRequest::new("work", "x").unwrap();
+    let answer = door.submit_raw(request).await;
+    assert!(
+        matches!(answer, Err(SubmitError::Unknown { .. })),
+        "{answer:?}"
+    );
+    drop(taken);
 }

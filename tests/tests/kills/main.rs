@@ -11,5 +11,6 @@ mod cluster;
 mod fleet;
 mod ghosts;
 mod leader;
+mod start;
 mod takeover;
 mod worker;

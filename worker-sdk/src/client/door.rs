@@ -20,12 +20,14 @@ enum Asked {
 }
 
 pub(super) async fn ask(client: &Client, prepared: &Prepared) -> Result<Submitted, SubmitError> {
-    let mut unanswered = None;
+    let mut unanswered: Option<String> = None;
     let decided = timeout(client.patience, async {
         loop {
+            // The time may end while a request is under way, and that one may still be stored.
+            let before = unanswered.replace("a coordinator had not answered yet".to_owned());
             match once(client, prepared).await {
-                Asked::Answer(answer) => return read(answer, unanswered.is_some()),
-                Asked::Nobody => {}
+                Asked::Answer(answer) => return read(answer, before.is_some()),
+                Asked::Nobody => unanswered = before,
                 Asked::Unanswered(why) => unanswered = Some(why),
             }
             sleep(PAUSE).await;

@@ -3,7 +3,7 @@
 use async_nats::{Message, StatusCode};
 use protocol::leadership::Moment;
 use protocol::message::Taken;
-use protocol::worker::{Delivery, Event, Lease, Plan, Run, pass_on_delay};
+use protocol::worker::{Delivery, Event, HOLDERS_STOP_WITHIN, Lease, Plan, Run, pass_on_delay};
 
 use super::{Engine, Entry, RunId};
 use crate::context::Cancellation;
@@ -93,6 +93,7 @@ impl Engine {
             return;
         };
         self.queues[at].pulls.received(now);
+        fail_point!("worker.pull.after");
         let Some(lease) = self.queues[at].lease else {
             return;
         };
@@ -108,6 +109,11 @@ impl Engine {
                 .connection
                 .is_none_or(|connection| connection.suspects(work.count, work.stored, now)),
             keyed,
+            start_at: match (keyed, self.connection) {
+                (false, _) => now,
+                (true, Some(connection)) => connection.keyed_start(work.count, work.stored),
+                (true, None) => now.after(HOLDERS_STOP_WITHIN),
+            },
             timeout,
             plan,
         };

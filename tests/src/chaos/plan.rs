@@ -1,0 +1,168 @@
+//! The plan of the faults: what, to whom, when, all from the seed. It does nothing.
+
+use std::time::Duration;
+
+use super::dice::Dice;
+use super::faults::{Action, Fault, Line, Planned, Which, Who};
+use super::points;
+use super::stage::{COORDINATORS, LEASE, WORKERS};
+
+/// The load runs alone for so long at first.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Faults of one seed: `count` of them over `span`, on so many servers. Fail points are among them
+/// where the programs have them.
+#[must_use]
+pub fn plan(seed: u64, count: u64, span: Duration, servers: usize) -> Vec<Planned> {
+    let mut dice = Dice::new(seed, 1);
+    let mut armed = armed(&mut dice);
+    let mut times: Vec<Duration> = (0..count)
+        .map(|_| {
+            let room = span.saturating_sub(QUIET * 2).as_millis().max(1);
+            let room = u64::try_from(room).unwrap_or(u64::MAX);
+            QUIET + Duration::from_millis(dice.between(0, room))
+        })
+        .collect();
+    times.sort();
+    times
+        .into_iter()
+        .enumerate()
+        .map(|(n, at)| {
+            let fault = match dice.one_in(4) {
+                // A worker that is told to end gives back what it runs: rare enough otherwise.
+                _ if n % 10 == 9 => Some(Fault::Term {
+                    who: Who::Worker(place(&mut dice, WORKERS.len())),
+                    down_ms: dice.between(0, 1_500),
+                }),
+                true => armed.pop(),
+                false => None,
+            };
+            let fault = fault.unwrap_or_else(|| fault_of(&mut dice, servers));
+            Planned { at, fault }
+        })
+        .collect()
+}
+
+/// Each fail point with each action, in any order.
+fn armed(dice: &mut Dice) -> Vec<Fault> {
+    let mut all = Vec::new();
+    if !points::are_built() {
+        return all;
+    }
+    for point in points::ALL {
+        for action in [Action::Kill, Action::Stop, Action::Pause] {
+            let who = match point.starts_with("worker.") {
+                true => Who::Worker(place(dice, WORKERS.len())),
+                false => Who::Coordinator(place(dice, COORDINATORS.len())),
+            };
+            all.push(Fault::Armed { who, point, action });
+        }
+    }
+    for last in (1..all.len()).rev() {
+        all.swap(last, place(dice, last + 1));
+    }
+    all
+}
+
+fn place(dice: &mut Dice, count: usize) -> usize {
+    usize::try_from(dice.between(0, count as u64 - 1)).unwrap_or_default()
+}
+
+fn fault_of(dice: &mut Dice, servers: usize) -> Fault {
+    let down_ms = dice.between(0, 1_500);
+    match dice.between(0, 99) {
+        0..14 => Fault::Kill {
+            who: who(dice),
+            down_ms,
+        },
+        14..22 => Fault::Stop {
+            who: who(dice),
+            ms: dice.between(200, 1_500),
+        },
+        22..32 => Fault::Stop {
+            who: who(dice),
+            ms: past_the_lease(dice),
+        },
+        32..40 => Fault::Term {
+            who: who(dice),
+            down_ms,
+        },
+        40..68 => server_fault(dice, servers),
+        68..74 => Fault::Cut { line: line(dice) },
+        74..80 => Fault::BlackHole {
+            line: line(dice),
+            ms: dice.between(300, 5_000),
+        },
+        80..85 => Fault::HalfOpen {
+            line: line(dice),
+            ms: dice.between(300, 5_000),
+        },
+        85..90 => Fault::Delay {
+            line: line(dice),
+            ms: dice.between(500, 3_000),
+            by_ms: dice.between(20, 300),
+        },
+        _ => Fault::DropAcks {
+            line: line(dice),
+            ms: dice.between(500, 3_000),
+            one_in: dice.between(1, 4),
+        },
+    }
+}
+
+fn past_the_lease(dice: &mut Dice) -> u64 {
+    let lease = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+    lease + dice.between(300, 2_000)
+}
+
+fn server_fault(dice: &mut Dice, servers: usize) -> Fault {
+    let down_ms = dice.between(0, 2_500);
+    let which = match dice.between(0, 3) {
+        0 => Which::LedgerLeader,
+        1 => Which::WorkLeader,
+        _ => Which::Server(place(dice, servers)),
+    };
+    match dice.between(0, 9) {
+        0..4 => Fault::ServerKill { which, down_ms },
+        4..6 => Fault::ServerStop {
+            which,
+            ms: dice.between(200, 1_200),
+        },
+        6..8 => Fault::ServerStop {
+            which,
+            ms: dice.between(1_500, 6_000),
+        },
+        8 => Fault::ServerTerm { which, down_ms },
+        _ if servers > 1 => Fault::ServersKill { down_ms },
+        _ => Fault::ServerKill { which, down_ms },
+    }
+}
+
+fn who(dice: &mut Dice) -> Who {
+    match dice.between(0, 9) {
+        0..4 => Who::Leader,
+        4..6 => Who::Coordinator(place(dice, COORDINATORS.len())),
+        _ => Who::Worker(place(dice, WORKERS.len())),
+    }
+}
+
+fn line(dice: &mut Dice) -> Line {
+    match dice.between(0, 3) {
+        0 => Line::Submitters,
+        _ => Line::Of(who(dice)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plan;
+    use std::time::Duration;
+
+    #[test]
+    fn a_seed_makes_the_same_plan_each_time() {
+        let span = Duration::from_secs(60);
+        assert_eq!(plan(7, 50, span, 3), plan(7, 50, span, 3));
+        assert_ne!(plan(7, 50, span, 3), plan(8, 50, span, 3));
+        assert_eq!(plan(7, 50, span, 1).len(), 50);
+    }
+}

@@ -1,0 +1,170 @@
+//! Whether so much happened in a run that its verdict counts, and what was seen of each fault. A run
+//! in which nothing bit proves nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::faults::{Done, Fault, Who};
+use super::judge::Evidence;
+use super::points;
+use super::stage::WORK_LEASE;
+use super::submitter::Said;
+
+/// A fault shows so long after its end at the latest.
+const SHOWS_WITHIN: Duration = Duration::from_secs(4);
+/// No outcome for so long is a stall.
+const STALL: Duration = Duration::from_millis(400);
+
+/// When things were seen, since boot.
+pub struct Sightings {
+    /// New leaders.
+    pub leaders: Vec<Duration>,
+    /// Deliveries beyond the first.
+    pub redeliveries: Vec<Duration>,
+    /// Outcomes on the wire.
+    pub outcomes: Vec<Duration>,
+    /// Submissions whose answer stayed unknown.
+    pub unknown: Vec<Duration>,
+}
+
+impl Sightings {
+    /// From the evidence of a run and what the wire told.
+    #[must_use]
+    pub fn new(evidence: &Evidence, redeliveries: Vec<Duration>, outcomes: Vec<Duration>) -> Self {
+        let leaders = evidence.book.epochs.iter();
+        let leaders =
+            leaders.map(|led| Duration::from_nanos(led.stored_ns).saturating_sub(evidence.boot));
+        Self {
+            leaders: leaders.collect(),
+            redeliveries,
+            outcomes,
+            unknown: evidence.history.unknown_at.clone(),
+        }
+    }
+
+    /// Adds to a fault what was seen of it.
+    pub fn add_to(&self, done: &mut Done) {
+        if !done.was_done() {
+            return;
+        }
+        let from = Duration::from_nanos(done.start_ns);
+        let to = Duration::from_nanos(done.end_ns) + SHOWS_WITHIN;
+        let within = |all: &[Duration], to: Duration| {
+            let seen = all.iter().filter(|at| from <= **at && **at <= to);
+            seen.count()
+        };
+        let (leaders, lost) = (within(&self.leaders, to), within(&self.unknown, to));
+        let again = within(&self.redeliveries, to + WORK_LEASE);
+        let (of_coordinator, of_worker) = match done.fault {
+            Fault::Kill { who, .. }
+            | Fault::Stop { who, .. }
+            | Fault::Term { who, .. }
+            | Fault::Armed { who, .. } => {
+                let is_worker = matches!(who, Who::Worker(_));
+                (!is_worker, is_worker)
+            }
+            _ => (false, false),
+        };
+        let of_server = done.fault.is_of_a_server();
+        let mut say = |count: usize, what: &str| {
+            if count > 0 {
+                done.bites.push(format!("{count} {what}"));
+            }
+        };
+        if of_coordinator || of_server {
+            say(leaders, "new leaders");
+        }
+        if of_worker || of_server {
+            say(again, "redeliveries");
+        }
+        if of_server {
+            say(lost, "unknown answers");
+            let stall = self.longest_stall(from, to);
+            if stall >= STALL {
+                done.bites.push(format!("no outcome for {stall:?}"));
+            }
+        }
+    }
+
+    fn longest_stall(&self, from: Duration, to: Duration) -> Duration {
+        let mut last = from;
+        let mut longest = Duration::ZERO;
+        for at in self.outcomes.iter().filter(|at| from <= **at && **at <= to) {
+            longest = longest.max(at.saturating_sub(last));
+            last = *at;
+        }
+        longest.max(to.saturating_sub(last))
+    }
+}
+
+/// What a run must have had.
+pub struct Least {
+    /// Jobs.
+    pub jobs: u64,
+    /// Faults.
+    pub faults: u64,
+}
+
+/// Why the run does not count; empty where it does.
+#[must_use]
+pub fn invalid(
+    evidence: &Evidence,
+    faults: &[Done],
+    visits: &BTreeMap<String, u64>,
+    least: &Least,
+) -> Vec<String> {
+    let mut why = Vec::new();
+    let mut ask = |what: &str, is: u64, least: u64| {
+        if is < least {
+            why.push(format!("{what}: {is}, at least {least} are needed"));
+        }
+    };
+    let done = faults.iter().filter(|fault| fault.was_done()).count() as u64;
+    let bit = faults.iter().filter(|fault| fault.bit()).count() as u64;
+    let said = |look: fn(&Said) -> bool| {
+        let all = evidence.history.asked.iter();
+        all.filter(|asked| look(&asked.said)).count() as u64
+    };
+    ask(
+        "jobs accepted",
+        evidence.book.jobs.len() as u64,
+        least.jobs * 7 / 10,
+    );
+    ask("faults done", done, least.faults * 8 / 10);
+    ask("faults that bit", bit, least.faults / 2);
+    ask(
+        "unknown answers",
+        said(|said| matches!(said, Said::Unknown(_))),
+        least.jobs / 1_000 + 2,
+    );
+    ask(
+        "repeats told",
+        said(|said| matches!(said, Said::Duplicate(_))),
+        least.jobs / 100,
+    );
+    ask(
+        "conflicts told",
+        said(|said| matches!(said, Said::Conflict(_))),
+        least.jobs / 200,
+    );
+    ask(
+        "leaders",
+        evidence.book.epochs.len() as u64,
+        least.faults / 10 + 1,
+    );
+    let again = evidence.runs.iter().filter(|run| run.delivery > 1).count() as u64;
+    ask("jobs run again", again, least.faults / 20);
+    for point in points::ALL.into_iter().filter(|_| points::are_built()) {
+        let visited = visits.get(point).copied().unwrap_or_default();
+        ask(&format!("visits of {point}"), visited, 1);
+    }
+    if !evidence.gaps.is_empty() {
+        why.push(format!(
+            "the wire does not explain {} of {} sequences of the work queue, such as {:?}",
+            evidence.gaps.len(),
+            evidence.work_last,
+            &evidence.gaps[..evidence.gaps.len().min(5)]
+        ));
+    }
+    why
+}
