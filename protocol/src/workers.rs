@@ -259,13 +259,16 @@ impl Workers {
     }
 
     /// A worker stops on purpose: what it still held it has given back itself, or the lease ends. A
-    /// nak of ours would hit whoever holds it now.
+    /// nak of ours would hit whoever holds it now. That it held it is kept in mind: an older
+    /// announcement that comes late must not count again.
     fn gone(&mut self, now: Timestamp, id: &WorkerId) {
         if let Some(worker) = self.here.get_mut(id) {
             worker.handles.clear();
             worker.missing_since.get_or_insert(now);
             for accepted in std::mem::take(&mut worker.holds) {
-                self.holders.remove(&accepted);
+                if let Some(holder) = self.holders.get_mut(&accepted) {
+                    holder.handed_on = true;
+                }
             }
         }
         self.forget(now);
