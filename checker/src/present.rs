@@ -49,10 +49,12 @@ pub(crate) fn judge(
             WorkSubject::Work(name) => {
                 figures.work += 1;
                 behind_fence(&place, message.epoch, fence, docket);
-                if outstanding(&place, &name, records, docket) {
-                    one_of_key(&place, &name, records, &mut keys, docket);
-                } else {
-                    figures.awaiting_ack += 1;
+                match standing(&place, &name, records, docket) {
+                    Standing::Outstanding => {
+                        one_of_key(&place, &name, records, &mut keys, docket);
+                    }
+                    Standing::AwaitsAck => figures.awaiting_ack += 1,
+                    Standing::Wrong => {}
                 }
             }
             WorkSubject::Unknown => {
@@ -78,25 +80,26 @@ pub(crate) fn behind_fence(place: &str, epoch: Option<Epoch>, fence: Epoch, dock
     }
 }
 
-/// Whether the attempt has no outcome yet; what is not of a job that awaits it is wrong.
-fn outstanding(place: &str, name: &AttemptName, records: &Records, docket: &mut Docket) -> bool {
+/// Where a work message's attempt stands.
+enum Standing {
+    Outstanding,
+    /// Its outcome is recorded.
+    AwaitsAck,
+    /// It is not of a job that awaits it.
+    Wrong,
+}
+
+fn standing(place: &str, name: &AttemptName, records: &Records, docket: &mut Docket) -> Standing {
     docket.checked(&[Rule::WorkOfJob]);
-    let Some(job) = records.job(name) else {
-        let what = format!("no such job was accepted as {}", name.accepted);
-        docket.wrong(Rule::WorkOfJob, place, what);
-        return false;
+    let what = match records.job(name) {
+        None => format!("no such job was accepted as {}", name.accepted),
+        Some(job) if name.attempt <= job.last => return Standing::AwaitsAck,
+        Some(job) if job.awaits(name.attempt) => return Standing::Outstanding,
+        Some(job) if job.has_ended() => "its job has ended".to_owned(),
+        Some(job) => format!("its job awaits {}, if any", job.last.next()),
     };
-    if name.attempt <= job.last {
-        return false;
-    }
-    if !job.awaits(name.attempt) {
-        let what = match job.has_ended() {
-            true => "its job has ended".to_owned(),
-            false => format!("its job awaits {}, if any", job.last.next()),
-        };
-        docket.wrong(Rule::WorkOfJob, place, what);
-    }
-    true
+    docket.wrong(Rule::WorkOfJob, place, what);
+    Standing::Wrong
 }
 
 /// No other job of the key is outstanding, too.
