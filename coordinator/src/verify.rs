@@ -63,17 +63,26 @@ pub enum VerifyError {
 /// # Errors
 /// They were not read to their end.
 pub async fn verify(broker: &Broker, expect: Expect) -> Result<Report, VerifyError> {
-    let ledger = broker.names().ledger();
     let mut judge = Judge::of_ledger(broker.subjects().clone());
-    let before = last(broker, ledger).await?;
-    judge.present(work(broker).await?, before);
-    let end = last(broker, ledger).await?;
-    records(broker, end, &mut judge).await?;
-    judge.ends_at(end);
+    read_back(broker, &mut judge).await?;
     if expect == Expect::Drained {
         judge.drained();
     }
     Ok(judge.report())
+}
+
+/// Reads work queue and ledger as they are now for a judge that is given more evidence.
+///
+/// # Errors
+/// They were not read to their end.
+pub async fn read_back(broker: &Broker, judge: &mut Judge) -> Result<(), VerifyError> {
+    let ledger = broker.names().ledger();
+    let before = last(broker, ledger).await?;
+    judge.present(work(broker).await?, before);
+    let end = last(broker, ledger).await?;
+    records(broker, end, judge).await?;
+    judge.ends_at(end);
+    Ok(())
 }
 
 async fn last(broker: &Broker, stream: &str) -> Result<Sequence, VerifyError> {

@@ -15,6 +15,7 @@ pub mod natscli;
 pub mod port;
 pub mod process;
 pub mod program;
+pub mod proof;
 pub mod proxy;
 pub mod raw;
 pub mod roles;
