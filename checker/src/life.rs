@@ -78,6 +78,11 @@ impl Job {
         self.is_vague = true;
     }
 
+    /// Whether its key is known to be this one.
+    pub(crate) fn has_key(&self, key: Option<Digest>) -> bool {
+        self.key == key || (self.key.is_none() && (self.is_vague || self.stage == Stage::Newer))
+    }
+
     pub(crate) const fn has_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended { .. })
     }

@@ -49,6 +49,7 @@ pub(crate) fn judge(
             WorkSubject::Work(name) => {
                 figures.work += 1;
                 behind_fence(&place, message.epoch, fence, docket);
+                led(&place, message.epoch, fence, records, docket);
                 match standing(&place, &name, records, docket) {
                     Standing::Outstanding => {
                         one_of_key(&place, &name, records, &mut keys, docket);
@@ -77,6 +78,18 @@ pub(crate) fn behind_fence(place: &str, epoch: Option<Epoch>, fence: Epoch, dock
         }
         Some(_) => {}
         None => docket.wrong(Rule::Fenced, place, "names no epoch: no leader wrote it"),
+    }
+}
+
+/// The leader of this work wrote its barrier before it; what is behind a fence is wrong anyway.
+fn led(place: &str, epoch: Option<Epoch>, fence: Epoch, records: &Records, docket: &mut Docket) {
+    let Some(epoch) = epoch.filter(|epoch| *epoch >= fence) else {
+        return;
+    };
+    docket.checked(&[Rule::FenceWhole]);
+    if !records.epochs.contains_key(&epoch) {
+        let what = format!("the leader of {epoch} has no barrier");
+        docket.wrong(Rule::FenceWhole, place, what);
     }
 }
 
@@ -122,7 +135,7 @@ fn one_of_key(
 
 /// A barrier comes after its leader's fence, and the newest fence is never purged.
 fn fence_of_barriers(fence: Epoch, until: Sequence, records: &Records, docket: &mut Docket) {
-    for (epoch, at) in &records.epochs {
+    for (epoch, (at, _)) in &records.epochs {
         if *at > until {
             continue;
         }

@@ -62,7 +62,8 @@ pub(crate) struct Records {
     ids: HashMap<Digest, Accepted>,
     queues: BTreeMap<QueueName, Queue>,
     controls: HashSet<Digest>,
-    pub(crate) epochs: BTreeMap<Epoch, Sequence>,
+    /// Where each leader's barrier stands, and since when.
+    pub(crate) epochs: BTreeMap<Epoch, (Sequence, Timestamp)>,
     /// Attempts that were passed over when a later one was recorded.
     passed_over: BTreeSet<(Accepted, Attempt)>,
     pub(crate) outcomes: BTreeMap<(Accepted, Attempt), Seen>,
@@ -317,7 +318,7 @@ impl Records {
             let what = format!("{epoch} is none that a lease can hold");
             return docket.wrong(Rule::EpochsIncrease, record.place(), what);
         }
-        if let Some(first) = self.epochs.get(&epoch) {
+        if let Some((first, _)) = self.epochs.get(&epoch) {
             let what = format!("{epoch} had a leader at {first}");
             return docket.wrong(Rule::EpochsIncrease, record.place(), what);
         }
@@ -325,7 +326,7 @@ impl Records {
         if newest.is_some_and(|newest| newest > epoch) {
             self.figures.late_barriers += 1;
         }
-        self.epochs.insert(epoch, record.sequence);
+        self.epochs.insert(epoch, (record.sequence, record.time));
     }
 
     /// The job of this name and number.

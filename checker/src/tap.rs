@@ -137,8 +137,8 @@ impl Sweep<'_> {
         self.fence_ends(place);
         self.chained(place, message);
         behind_fence(place, message.epoch, self.newest, self.docket);
-        if message.epoch.is_some_and(|epoch| epoch > self.newest) {
-            let what = format!("the newest fence is that of {}", self.newest);
+        self.docket.checked(&[Rule::FenceWhole]);
+        if let Some(what) = self.unready(message) {
             self.docket.wrong(Rule::FenceWhole, place, what);
         }
         self.docket.checked(&[Rule::DispatchedOnce]);
@@ -150,6 +150,26 @@ impl Sweep<'_> {
         match self.untimely(message, name) {
             Some(what) => self.docket.wrong(Rule::WorkOfJob, place, what),
             None => self.key(place, message, name),
+        }
+    }
+
+    /// Why the leader of this work had not yet the right to write it, if so: first its fence, then
+    /// its barrier, then its work.
+    fn unready(&self, message: &Tapped) -> Option<String> {
+        let epoch = message.epoch?;
+        if epoch < self.newest {
+            // It stands behind a fence, and is wrong anyway.
+            return None;
+        }
+        if epoch > self.newest {
+            return Some(format!("the newest fence is that of {}", self.newest));
+        }
+        match self.records.epochs.get(&epoch) {
+            None => Some(format!("the leader of {epoch} has no barrier")),
+            Some((at, time)) if *time > message.time => {
+                Some(format!("the barrier of {epoch} came later, as {at}"))
+            }
+            Some(_) => None,
         }
     }
 
@@ -210,7 +230,7 @@ impl Sweep<'_> {
 
     /// Whoever wrote a barrier had fenced.
     fn barriers(&mut self) {
-        for (epoch, at) in &self.records.epochs {
+        for (epoch, (at, _)) in &self.records.epochs {
             self.docket.checked(&[Rule::FenceWhole]);
             if !self.fences.contains(epoch) {
                 let what = format!("{epoch} has a barrier and no fence");

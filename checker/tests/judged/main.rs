@@ -2,4 +2,6 @@
 //! and valid runs with one thing changed, which are caught.
 
 mod cases;
+mod generate;
+mod mutation;
 mod script;

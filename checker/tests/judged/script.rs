@@ -8,6 +8,7 @@
 //! * work queue: `has fence EPOCH PLACE`, `has work QUEUE ACCEPTED ATTEMPT ID [epoch=EPOCH]`
 //! * tap: `tap fence EPOCH [FROM TO]`, `tap work QUEUE ACCEPTED ATTEMPT ID epoch=EPOCH [expects=N]`
 //! * histories: `ask WHO OP QUEUE/ID PAYLOAD`, `ok WHO OP ACCEPTED`, `fail WHO OP`, `info WHO OP`,
+//!   each with `[n=LINE]`,
 //!   `start|end WORKER QUEUE ACCEPTED ATTEMPT DELIVERY ID [key=KEY] [HOW]`,
 //!   `fault start|end WHAT WHOM`, `line TEXT`
 //! * `ends N`, `tap-ends N`, `until N`, `drained`, `all-submits`, `all-runs`
@@ -211,7 +212,7 @@ impl Script {
             .to_string(),
             "ask" | "ok" | "fail" | "info" => {
                 let counter = self.counters.entry(words[0].to_owned()).or_default();
-                *counter += 1;
+                *counter = option(words, "n").map_or(*counter + 1, number);
                 let mut line = json!({"t": t, "n": *counter, "p": words[0], "inc": "1",
                     "op": words[1], "ty": if verb == "ask" { "invoke" } else { verb }});
                 if verb == "ask" {
