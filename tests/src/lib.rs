@@ -24,6 +24,7 @@ pub mod server;
 pub mod system;
 pub mod tap;
 pub mod wait;
+pub mod work_tap;
 
 pub use cluster::Cluster;
 pub use natscli::NatsCli;
