@@ -11,7 +11,11 @@ const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 /// FNV-1a over 128 bits, written as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(u128);
+pub struct Digest {
+    // Two halves, since a whole would make everything that holds one a multiple of 16 bytes long.
+    high: u64,
+    low: u64,
+}
 
 /// A text is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,15 +26,24 @@ impl Digest {
     /// The digest of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        Self(bytes.iter().fold(OFFSET, |hash, byte| {
+        Self::from_bits(bytes.iter().fold(OFFSET, |hash, byte| {
             (hash ^ u128::from(*byte)).wrapping_mul(PRIME)
         }))
+    }
+
+    const fn from_bits(bits: u128) -> Self {
+        let bytes = bits.to_be_bytes();
+        let [a, b, c, d, e, f, g, h, rest @ ..] = bytes;
+        Self {
+            high: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            low: u64::from_be_bytes(rest),
+        }
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:016x}{:016x}", self.high, self.low)
     }
 }
 
@@ -45,11 +58,11 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let refuse = || DigestError(text.chars().take(48).collect());
-        if text.len() != 32 {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(refuse());
         }
         u128::from_str_radix(text, 16)
-            .map(Self)
+            .map(Self::from_bits)
             .map_err(|_| refuse())
     }
 }

@@ -47,7 +47,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// A judge of a ledger and of what the work queue holds. It keeps about a hundred bytes a job.
+    /// A judge of a ledger and of what the work queue holds. It keeps some 230 bytes a job.
     #[must_use]
     pub fn of_ledger(subjects: Subjects) -> Self {
         Self::new(subjects, Keep::Jobs)
@@ -94,8 +94,8 @@ impl Judge {
         self.tap = Some((messages, last));
     }
 
-    /// A file of lines of a submitter, a worker, or whoever injects faults; their form stands in
-    /// docs/reliability.md. Lines of one process must come in their order.
+    /// A file of lines of a submitter, a worker, or whoever injects faults, in the forms that
+    /// [`crate::history`] names. Lines of one process must come in their order.
     pub fn history(&mut self, name: &str, text: &str) {
         self.history.read(name, text, &mut self.docket);
     }

@@ -10,10 +10,10 @@
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
 pub mod digest;
+pub mod history;
 pub mod report;
 pub mod rule;
 
-mod history;
 mod judge;
 mod life;
 mod present;

@@ -8,7 +8,7 @@ use protocol::subject::{AttemptName, Subjects, WorkSubject};
 
 use crate::digest::Digest;
 use crate::records::Records;
-use crate::report::{Docket, Figures};
+use crate::report::{Docket, Figures, Place};
 use crate::rule::Rule;
 
 /// A message of the work queue.
@@ -36,23 +36,27 @@ pub(crate) fn judge(
     let mut fence = Epoch::new(0);
     let mut keys: BTreeMap<Digest, Accepted> = BTreeMap::new();
     for message in present.iter() {
-        let place = format!("work {} {}", message.sequence, message.subject);
+        let place = Place {
+            of: "work",
+            sequence: message.sequence,
+            subject: &message.subject,
+        };
         match subjects.parse_work(&message.subject) {
             WorkSubject::Fence { epoch, .. } => {
                 docket.checked(&[Rule::EpochsIncrease]);
                 if epoch < fence {
                     let what = format!("stands behind the fence of {fence}");
-                    docket.wrong(Rule::EpochsIncrease, &place, what);
+                    docket.wrong(Rule::EpochsIncrease, place, what);
                 }
                 fence = fence.max(epoch);
             }
             WorkSubject::Work(name) => {
                 figures.work += 1;
-                behind_fence(&place, message.epoch, fence, docket);
-                led(&place, message.epoch, fence, records, docket);
-                match standing(&place, &name, records, docket) {
+                behind_fence(place, message.epoch, fence, docket);
+                led(place, message.epoch, fence, records, docket);
+                match standing(place, &name, records, docket) {
                     Standing::Outstanding => {
-                        one_of_key(&place, &name, records, &mut keys, docket);
+                        one_of_key(place, &name, records, &mut keys, docket);
                     }
                     Standing::AwaitsAck => figures.awaiting_ack += 1,
                     Standing::Wrong => {}
@@ -60,7 +64,7 @@ pub(crate) fn judge(
             }
             WorkSubject::Unknown => {
                 docket.checked(&[Rule::Known]);
-                docket.wrong(Rule::Known, &place, "no rule makes this subject");
+                docket.wrong(Rule::Known, place, "no rule makes this subject");
             }
         }
     }
@@ -69,7 +73,12 @@ pub(crate) fn judge(
 }
 
 /// No work of an older epoch stands behind a fence.
-pub(crate) fn behind_fence(place: &str, epoch: Option<Epoch>, fence: Epoch, docket: &mut Docket) {
+pub(crate) fn behind_fence(
+    place: Place<'_>,
+    epoch: Option<Epoch>,
+    fence: Epoch,
+    docket: &mut Docket,
+) {
     docket.checked(&[Rule::Fenced]);
     match epoch {
         Some(epoch) if epoch < fence => {
@@ -82,7 +91,13 @@ pub(crate) fn behind_fence(place: &str, epoch: Option<Epoch>, fence: Epoch, dock
 }
 
 /// The leader of this work wrote its barrier before it; what is behind a fence is wrong anyway.
-fn led(place: &str, epoch: Option<Epoch>, fence: Epoch, records: &Records, docket: &mut Docket) {
+fn led(
+    place: Place<'_>,
+    epoch: Option<Epoch>,
+    fence: Epoch,
+    records: &Records,
+    docket: &mut Docket,
+) {
     let Some(epoch) = epoch.filter(|epoch| *epoch >= fence) else {
         return;
     };
@@ -102,7 +117,12 @@ enum Standing {
     Wrong,
 }
 
-fn standing(place: &str, name: &AttemptName, records: &Records, docket: &mut Docket) -> Standing {
+fn standing(
+    place: Place<'_>,
+    name: &AttemptName,
+    records: &Records,
+    docket: &mut Docket,
+) -> Standing {
     docket.checked(&[Rule::WorkOfJob]);
     let what = match records.job(name) {
         None => format!("no such job was accepted as {}", name.accepted),
@@ -117,7 +137,7 @@ fn standing(place: &str, name: &AttemptName, records: &Records, docket: &mut Doc
 
 /// No other job of the key is outstanding, too.
 fn one_of_key(
-    place: &str,
+    place: Place<'_>,
     name: &AttemptName,
     records: &Records,
     keys: &mut BTreeMap<Digest, Accepted>,

@@ -1,7 +1,6 @@
 //! The ledger, record by record, in one pass. It keeps a few dozen bytes a job and no payload.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::sync::Arc;
 
 use protocol::config::{ConfigError, QueueConfig};
@@ -16,7 +15,7 @@ use protocol::time::Timestamp;
 
 use crate::digest::Digest;
 use crate::life::{Job, Stage};
-use crate::report::{Docket, Figures};
+use crate::report::{Docket, Figures, Place};
 use crate::rule::Rule;
 
 /// One record of the ledger, as it is stored.
@@ -81,18 +80,13 @@ struct Queue {
     early: Vec<(Accepted, Submission)>,
 }
 
-/// Where a record stands, for a person.
-struct Place<'a>(Sequence, &'a str);
-
-impl fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ledger {} {}", self.0, self.1)
-    }
-}
-
 impl<'a> Record<'a> {
     const fn place(&self) -> Place<'a> {
-        Place(self.sequence, self.subject)
+        Place {
+            of: "ledger",
+            sequence: self.sequence,
+            subject: self.subject,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use protocol::number::Sequence;
 use serde::Serialize;
 
 use crate::rule::Rule;
@@ -118,6 +119,21 @@ impl fmt::Display for Report {
             }
         }
         Ok(())
+    }
+}
+
+/// Where a message stands, for a person; put into words only where something is wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// `ledger`, `work` or `tap`.
+    pub(crate) of: &'static str,
+    pub(crate) sequence: Sequence,
+    pub(crate) subject: &'a str,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.of, self.sequence, self.subject)
     }
 }
 

@@ -2,6 +2,7 @@
 //! and whether its attempt's turn had come. Its times and those of the ledger must be of one clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use protocol::number::{Accepted, Attempt, Epoch, Sequence};
 use protocol::outcome::Status;
@@ -11,7 +12,7 @@ use protocol::time::Timestamp;
 use crate::digest::Digest;
 use crate::present::behind_fence;
 use crate::records::Records;
-use crate::report::Docket;
+use crate::report::{Docket, Place};
 use crate::rule::Rule;
 
 /// A message as the work queue stored it.
@@ -64,14 +65,18 @@ pub(crate) fn judge(
         keys: BTreeMap::new(),
     };
     for message in tapped {
-        let place = format!("tap {} {}", message.sequence, message.subject);
+        let place = Place {
+            of: "tap",
+            sequence: message.sequence,
+            subject: &message.subject,
+        };
         match subjects.parse_work(&message.subject) {
-            WorkSubject::Fence { epoch, place: at } => sweep.fence(&place, message, epoch, at),
-            WorkSubject::Work(name) => sweep.work(&place, message, &name),
+            WorkSubject::Fence { epoch, place: at } => sweep.fence(place, message, epoch, at),
+            WorkSubject::Work(name) => sweep.work(place, message, &name),
             WorkSubject::Unknown => {
                 sweep.docket.checked(&[Rule::Known]);
                 let what = "no rule makes this subject";
-                sweep.docket.wrong(Rule::Known, &place, what);
+                sweep.docket.wrong(Rule::Known, place, what);
             }
         }
     }
@@ -104,7 +109,7 @@ fn is_whole(tapped: &[Tapped], last: Sequence, docket: &mut Docket) -> bool {
 }
 
 impl Sweep<'_> {
-    fn fence(&mut self, place: &str, message: &Tapped, epoch: Epoch, at: u64) {
+    fn fence(&mut self, place: Place<'_>, message: &Tapped, epoch: Epoch, at: u64) {
         if at == 1 {
             self.fence_ends(place);
             self.docket
@@ -124,7 +129,7 @@ impl Sweep<'_> {
     }
 
     /// Something else comes: the fence before it must be whole.
-    fn fence_ends(&mut self, place: &str) {
+    fn fence_ends(&mut self, place: impl fmt::Display) {
         let (epoch, came) = self.fence;
         if came != FENCE_LEN {
             let what = format!("the fence of {epoch} ends with its record {came}");
@@ -133,7 +138,7 @@ impl Sweep<'_> {
         }
     }
 
-    fn work(&mut self, place: &str, message: &Tapped, name: &AttemptName) {
+    fn work(&mut self, place: Place<'_>, message: &Tapped, name: &AttemptName) {
         self.fence_ends(place);
         self.chained(place, message);
         behind_fence(place, message.epoch, self.newest, self.docket);
@@ -173,7 +178,7 @@ impl Sweep<'_> {
         }
     }
 
-    fn chained(&mut self, place: &str, message: &Tapped) {
+    fn chained(&mut self, place: Place<'_>, message: &Tapped) {
         self.docket.checked(&[Rule::Chained]);
         let found = message.expected.map(Sequence::next);
         if found != Some(message.sequence) {
@@ -213,7 +218,7 @@ impl Sweep<'_> {
     }
 
     /// The job of the same key that was handed out before must have its outcome.
-    fn key(&mut self, place: &str, message: &Tapped, name: &AttemptName) {
+    fn key(&mut self, place: Place<'_>, message: &Tapped, name: &AttemptName) {
         let Some(key) = self.records.job(name).and_then(|job| job.key) else {
             return;
         };

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::generate::{Dice, generate};
 use crate::script;
 
-const RUNS: u64 = 120;
+const RUNS: u64 = 100;
 const CHANGES: usize = 24;
 
 /// Of a hundred changes so many may be missed.

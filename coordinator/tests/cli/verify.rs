@@ -1,7 +1,8 @@
 //! `verify`: a good ledger is proved, a forged record is caught by its rule, on a real server.
 
 use async_nats::HeaderMap;
-use nats_config::{BatchMessage, Broker, Ledger, Mode, Names, Settings};
+use nats_config::roles::permissions_conf;
+use nats_config::{BatchMessage, Broker, Ledger, Mode, Names, Role, Settings};
 use protocol::answer::Answer;
 use protocol::subject::FENCE_LEN;
 
@@ -173,4 +174,34 @@ async fn nothing_is_proved_of_a_ledger_that_is_not_there() {
     home.run(&["verify"])
         .await
         .ended(5, "stream JOBS does not exist");
+}
+
+/// A viewer has no JetStream on purpose: with it, one could place the server's own answers anywhere.
+#[tokio::test]
+async fn verify_takes_the_permissions_of_the_coordinator_role() {
+    let mut config = permissions_conf(&Names::default());
+    for role in Role::ALL {
+        let variable = format!("${}", role.password_variable());
+        config = config.replace(&variable, role.user());
+    }
+    let server = Server::with(&format!("jetstream {{ store_dir: \"store\" }}\n{config}")).await;
+    let run = async |role: Role| {
+        let home = Home::of(&server.address())
+            .with("NATS_USER", role.user())
+            .with("NATS_PASSWORD", role.user());
+        let prefix = ["--inbox-prefix", role.inbox_prefix(), "--timeout", "1s"];
+        home.run(&[&["verify"], &prefix[..]].concat()).await
+    };
+    run(Role::Coordinator)
+        .await
+        .ended(5, "stream JOBS does not exist");
+    for role in [
+        Role::Viewer,
+        Role::Submitter,
+        Role::TrustedSubmitter,
+        Role::Worker,
+    ] {
+        let ran = run(role).await;
+        ran.ended(5, "with the permissions of the coordinator role");
+    }
 }
