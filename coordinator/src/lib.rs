@@ -16,6 +16,7 @@ pub mod queue_record;
 pub mod roll_call;
 pub mod run;
 pub mod settings;
+pub mod verify;
 
 mod clock;
 mod driver;

@@ -16,6 +16,7 @@ pub mod natscli;
 pub mod port;
 pub mod process;
 pub mod program;
+pub mod proof;
 pub mod proxy;
 pub mod raw;
 pub mod roles;
@@ -24,6 +25,7 @@ pub mod server;
 pub mod system;
 pub mod tap;
 pub mod wait;
+pub mod work_tap;
 
 pub use cluster::Cluster;
 pub use natscli::NatsCli;

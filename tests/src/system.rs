@@ -4,6 +4,7 @@
 //! It never judges and never mends: a process that ends stays ended.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
@@ -415,6 +416,12 @@ impl System {
             }
         })
         .await
+    }
+
+    /// Where the workers write what they run.
+    #[must_use]
+    pub fn logs(&self) -> &Path {
+        self.logs.path()
     }
 
     /// What the workers ran so far.

@@ -8,6 +8,7 @@ use coordinator::dev::DevError;
 use coordinator::queue_record::QueueRecordError;
 use coordinator::roll_call::RollCallError;
 use coordinator::settings::SettingsError;
+use coordinator::verify::VerifyError;
 use nats_config::ReadError;
 use nats_config::connection::ConnectError;
 
@@ -116,6 +117,17 @@ impl From<QueueRecordError> for Failure {
             QueueRecordError::Taken { .. } | QueueRecordError::Refused { .. } => Exit::Conflict,
             QueueRecordError::Later { .. } => Exit::Unreachable,
             QueueRecordError::Invalid { .. } => Exit::Usage,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        let exit = match &error {
+            VerifyError::Read { source, .. } => of_read(source),
+            VerifyError::Stalled { .. } => Exit::Unreachable,
+            VerifyError::TooMuchWork { .. } => Exit::Failed,
         };
         Self::new(exit, error.to_string())
     }

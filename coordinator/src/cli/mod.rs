@@ -15,6 +15,7 @@ mod start_system;
 mod status;
 mod submit;
 mod usage;
+mod verify;
 
 use std::ffi::OsString;
 
@@ -68,6 +69,8 @@ enum Command {
     /// Make, change and list queues.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Read the whole ledger back, and prove that it kept what is promised; ends with 0 if so.
+    Verify(verify::VerifyArguments),
     /// Start a NATS server, coordinators and workers on this machine, to try things out.
     Dev(start_system::DevArguments),
     /// Start a program that ends when its parent does.
@@ -99,6 +102,7 @@ pub(crate) fn prepare(arguments: &Arguments) -> Result<(), Failure> {
         | Command::Jobs(_)
         | Command::Status
         | Command::Queue(_)
+        | Command::Verify(_)
         | Command::Dev(_) => log::quiet(),
     }
 }
@@ -115,6 +119,9 @@ pub(crate) async fn execute(arguments: Arguments) -> Result<Exit, Failure> {
         }
         Command::Jobs(command) => signals::at_once(Box::pin(jobs::jobs(global, command))).await,
         Command::Status => signals::at_once(Box::pin(status::status(global))).await,
+        Command::Verify(arguments) => {
+            signals::at_once(Box::pin(verify::verify(global, arguments))).await
+        }
         Command::Queue(command) => signals::at_once(Box::pin(queue::queue(global, command))).await,
     }
 }

@@ -9,3 +9,4 @@ mod queue;
 mod server;
 mod status;
 mod usage;
+mod verify;

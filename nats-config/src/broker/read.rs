@@ -119,6 +119,20 @@ impl Broker {
             .await
     }
 
+    /// The first message at `from` or behind it, read at the stream's leader: to walk through a
+    /// stream that is small, or from which messages are taken meanwhile.
+    ///
+    /// # Errors
+    /// No usable answer; the end of the stream is `Ok(None)`.
+    pub async fn first_from(
+        &self,
+        stream: &str,
+        from: Sequence,
+    ) -> Result<Option<Stored>, ReadError> {
+        let request = json!({ "seq": from.get(), "next_by_subj": ">" });
+        self.message(stream, &request).await
+    }
+
     async fn message(&self, stream: &str, request: &Value) -> Result<Option<Stored>, ReadError> {
         let verb = format!("STREAM.MSG.GET.{stream}");
         match self.api::<Got>(&verb, stream, request).await {

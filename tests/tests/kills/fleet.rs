@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tests::system::load;
-use tests::{Lease, Process, Size, System, runs};
+use tests::{Lease, Process, Size, System, proof, runs};
 
 /// What most tests give a fleet to do.
 pub(crate) const JOBS: usize = 400;
@@ -84,5 +84,6 @@ impl Fleet {
             book.check_all_ended_as("completed");
         });
         runs::check_keys_apart(&self.system.runs().unwrap(), killed);
+        proof::prove(&self.system).await.unwrap();
     }
 }

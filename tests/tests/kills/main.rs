@@ -10,6 +10,7 @@ mod broker;
 mod cluster;
 mod fleet;
 mod ghosts;
+mod judged;
 mod leader;
 mod start;
 mod takeover;

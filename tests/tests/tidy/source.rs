@@ -21,6 +21,19 @@ const IMPURE: [&str; 9] = [
     "std::net",
 ];
 
+/// What the judge may take from `protocol`: names, numbers and the decoders of what crosses the wire.
+const JUDGE_MAY: [&str; 9] = [
+    "config",
+    "id",
+    "leadership::EPOCH_MAX",
+    "message",
+    "number",
+    "outcome",
+    "subject",
+    "submission",
+    "time",
+];
+
 /// Where subjects are made and parsed: those that streams keep, and those of core messages.
 const SUBJECT_FILES: [&str; 2] = ["protocol/src/subject.rs", "protocol/src/core_subject.rs"];
 
@@ -105,6 +118,21 @@ fn the_rules_know_no_clock_no_runtime_and_no_broker() {
     none(
         &found,
         "protocol decides and never acts: take time and answers as arguments, do the rest in a hand",
+    );
+}
+
+#[test]
+fn the_judge_shares_no_rule_with_what_it_judges() {
+    let found = matches(&rust_below("checker/src/"), |line| {
+        line.match_indices("protocol::").any(|(at, path)| {
+            let rest = &line[at + path.len()..];
+            !line.trim_start().starts_with("//")
+                && !JUDGE_MAY.iter().any(|may| rest.starts_with(may))
+        })
+    });
+    none(
+        &found,
+        "the checker reckons for itself: a rule that it shares with the fold hides that rule's mistakes",
     );
 }
 
