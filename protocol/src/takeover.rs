@@ -216,6 +216,12 @@ fn take(listed: &mut Listed) -> Listed {
     }
 }
 
+/// How many records a fence has: one more than a write of an older leader can reach.
+#[must_use]
+pub fn fence_len() -> u64 {
+    if planted!(ShortFence) { 1 } else { FENCE_LEN }
+}
+
 /// Reads a listing. `None`: it does not show the whole fence of `epoch`, so it is older than that.
 #[must_use]
 pub fn read_listing(
@@ -245,7 +251,7 @@ pub fn read_listing(
     }
     listed.old_fences.sort_unstable();
     listed.old_fences.dedup();
-    (own == FENCE_LEN).then_some(listed)
+    (own == fence_len() || planted!(StaleListing)).then_some(listed)
 }
 
 #[cfg(test)]
