@@ -1,6 +1,7 @@
 //! The ledger in: its records in their order, from any point on, whatever happens to the consumer.
 //!
-//! It decides nothing; it follows, and starts again after the last record that it gave out.
+//! It decides nothing; it follows, and starts again with the last record that it gave out: whoever
+//! folds them sees by it that the store went back meanwhile.
 
 use std::time::Duration;
 
@@ -65,11 +66,15 @@ async fn follow_once(broker: &Broker, entries: &mpsc::Sender<Vec<Entry>>, last: 
             return;
         }
     };
+    let mut name: Option<String> = None;
     let mut batches = consumer.ready_chunks(BATCH_LEN_MAX);
     while let Some(batch) = batches.next().await {
         let mut out = Vec::with_capacity(batch.len());
         for message in batch {
             let entry = match message {
+                // The client made a new consumer by itself, and that one goes on after the last
+                // record, unseen. Ours begins with it.
+                Ok(message) if !is_of(&mut name, message.reply.as_deref()) => None,
                 Ok(message) => entry(message.message, *last),
                 Err(error) => {
                     tracing::debug!(%error, "the ledger's consumer failed; making a new one");
@@ -101,7 +106,7 @@ async fn consumer(broker: &Broker, last: Sequence) -> Result<Ordered, async_nats
         .await?;
     let config = OrderedConfig {
         deliver_policy: DeliverPolicy::ByStartSequence {
-            start_sequence: last.next().get(),
+            start_sequence: last.get().max(1),
         },
         replay_policy: ReplayPolicy::Instant,
         ..OrderedConfig::default()
@@ -114,13 +119,24 @@ async fn consumer(broker: &Broker, last: Sequence) -> Result<Ordered, async_nats
 fn entry(message: async_nats::Message, last: Sequence) -> Option<Entry> {
     let reply = message.reply.as_deref()?;
     let (sequence, time) = place(reply)?;
-    (sequence > last).then_some(Entry {
+    (sequence >= last).then_some(Entry {
         sequence,
         time,
         subject: message.subject,
         headers: message.headers,
         payload: message.payload,
     })
+}
+
+/// Whether a message comes from the consumer `name`, or is the first to come.
+fn is_of(name: &mut Option<String>, reply: Option<&str>) -> bool {
+    let tokens: Vec<&str> = reply.unwrap_or_default().split('.').collect();
+    let at = if tokens.len() < 11 { 3 } else { 5 };
+    let Some(found) = tokens.get(at) else {
+        return true;
+    };
+    let known = name.get_or_insert_with(|| (*found).to_owned());
+    known == found
 }
 
 /// The stream sequence and the time in a delivery's ack subject, in both of its forms.

@@ -256,6 +256,7 @@ impl Coordinator {
             }
             Folded::Epoch(epoch) => self.epoch_folded(now, epoch, effects),
             Folded::Newer(why) => self.stop(Stop::Newer(why), effects),
+            Folded::WentBack(why) => self.stop(Stop::WentBack(why), effects),
             Folded::Ignored => {}
         }
     }

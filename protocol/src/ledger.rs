@@ -79,19 +79,21 @@ pub enum Folded {
     Epoch(Epoch),
     /// A newer version of a coordinator wrote it: this one must stop folding and standing.
     Newer(String),
+    /// It stands where another record stood that was folded: the store went back, and has gone on
+    /// since. This coordinator's state is of a ledger that is no more.
+    WentBack(String),
     /// It counts for nothing.
     Ignored,
 }
 
 impl Ledger {
-    /// Folds the next record. Records are folded once each, in their order.
+    /// Folds the next record. Records are folded once each, in their order. Who follows the ledger
+    /// anew begins with the last record again, so that a store that went back meanwhile is noticed.
     pub fn fold(&mut self, subjects: &Subjects, record: &Record<'_>) -> Folded {
-        if self
-            .last
-            .as_ref()
-            .is_some_and(|last| record.sequence <= last.sequence)
+        if let Some(last) = &self.last
+            && record.sequence <= last.sequence
         {
-            return Folded::Ignored;
+            return again(last, record);
         }
         let folded = match subjects.parse_ledger(record.subject) {
             LedgerSubject::Submit { queue, id } => self.submission(record, queue, id),
@@ -103,7 +105,7 @@ impl Ledger {
         };
         match &folded {
             // What is not folded is not passed: another version goes on from here.
-            Folded::Newer(_) => return folded,
+            Folded::Newer(_) | Folded::WentBack(_) => return folded,
             Folded::Ignored => self.ignored += 1,
             Folded::Job(_) | Folded::Configured { .. } | Folded::Epoch(_) => {}
         }
@@ -347,6 +349,18 @@ impl Ledger {
     pub const fn ignored(&self) -> u64 {
         self.ignored
     }
+}
+
+/// A record that comes again, or another one in the place of the last.
+fn again(last: &RecordIdentity, record: &Record<'_>) -> Folded {
+    let is_last = record.sequence == last.sequence;
+    if is_last && (record.subject != last.subject || record.time != last.time) {
+        return Folded::WentBack(format!(
+            "its record {} is {} of {}, and {} of {} was folded",
+            last.sequence, record.subject, record.time, last.subject, last.time
+        ));
+    }
+    Folded::Ignored
 }
 
 /// Where a job counts in its queue's tally.

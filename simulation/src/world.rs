@@ -395,6 +395,8 @@ impl World {
             self.event(who, Event::Lost);
             let hands = &mut self.hands[who];
             hands.is_ahead = hands.rules.ledger().last_sequence().get() > last;
+            // Their consumers are made anew, and begin with the last record.
+            hands.folded = hands.folded.saturating_sub(1);
         }
         for _ in 0..AFTERMATH {
             let who = self.rng.index(COORDINATORS);
