@@ -99,6 +99,8 @@ pub(crate) struct Book {
     pub(crate) epoch: Epoch,
     pub(crate) counts: Counts,
     pub(crate) broken: Option<Broken>,
+    /// What happens, for who reads along.
+    pub(crate) story: Option<Vec<String>>,
 }
 
 impl Book {
@@ -106,9 +108,22 @@ impl Book {
         self.broken.get_or_insert(Broken { rule, what });
     }
 
+    /// Notes what happens, if somebody reads along.
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(line());
+        }
+    }
+
     /// Takes a record that was just stored.
     pub(crate) fn record(&mut self, subjects: &Subjects, written: &Written<'_>) {
         self.counts.did("records");
+        self.tell(|| {
+            let Written {
+                sequence, subject, ..
+            } = written;
+            format!("  {sequence} {subject} by {:?}", written.author)
+        });
         match subjects.parse_ledger(written.subject) {
             LedgerSubject::Submit { queue, id } => self.submitted(written, queue, id),
             LedgerSubject::Outcome(name) => self.outcome(written, &name),

@@ -191,17 +191,19 @@ impl Broker {
         let work = Work {
             key: entry.and_then(|entry| entry.key.clone()),
             queue,
-            name,
             stored: now,
             deliveries: 0,
             held_until: None,
             free_at: now,
-            is_tainted: false,
+            is_tainted: entry.is_some_and(|entry| entry.robbed.contains(&name.attempt.get())),
             is_foreign,
             lapsed: 0,
             handout: 0,
             had_outcome: false,
+            name,
         };
+        let (last, name) = (self.work_last, format!("{:?}", work.name));
+        self.book.tell(|| format!("  work #{last} {name}"));
         self.work.insert(self.work_last, work);
     }
 
@@ -273,6 +275,8 @@ impl Broker {
             self.book.breaks("fence", what);
         }
         self.work_last += fence_len();
+        let last = self.work_last;
+        self.book.tell(|| format!("  fence of {epoch} to #{last}"));
         self.fences.insert(epoch, self.work_last);
         Answer::Stored(Sequence::new(self.work_last))
     }
@@ -320,6 +324,8 @@ impl Broker {
                 work.held_until = None;
                 work.free_at = now;
                 work.lapsed = work.handout;
+                let accepted = work.name.accepted;
+                self.book.tell(|| format!("  the lease of {accepted} ran out"));
             }
         }
     }
@@ -336,6 +342,7 @@ impl Broker {
 
     /// A nak arrives: the server acts on it whoever holds the message by now.
     pub(crate) fn nak(&mut self, now: Timestamp, token: Token, delay: Duration) {
+        self.book.tell(|| format!("  nak of {token:?}"));
         if let Some(work) = self.work.get_mut(&token.at) {
             work.is_tainted |= work.handout != token.handout;
             work.held_until = None;

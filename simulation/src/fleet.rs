@@ -423,6 +423,10 @@ impl World {
                 return;
             };
             let token = entry.token;
+            let now = self.now;
+            self.broker
+                .book
+                .tell(|| format!("{now} w{n} {} {} {token:?}: {effect:?}", name.0, name.1));
             match effect {
                 Effect::Read(ask) => {
                     let subject = self.broker.subjects.outcome(&entry.name);

@@ -141,6 +141,17 @@ impl World {
 
     pub(crate) fn perform(&mut self, who: usize, effects: Effects) {
         let owner = self.owner(who);
+        let (now, start) = (self.now, owner.start);
+        if !effects.is_empty() {
+            let only_pings = Effects {
+                pings: effects.pings.clone(),
+                ..Effects::default()
+            };
+            if effects != only_pings {
+                let line = || format!("{now} c{who}.{start}: {effects:?}");
+                self.broker.book.tell(line);
+            }
+        }
         if let Some(stop) = effects.stop {
             self.stopped(who, &stop);
         }

@@ -21,7 +21,7 @@ pub use count::{Broken, Counts};
 pub use rng::Rng;
 pub use schedule::{STEPS, Schedule};
 pub use shrink::shrink;
-pub use world::{Report, run};
+pub use world::{Report, run, tell};
 
 /// Whether the bug of this name is planted.
 #[cfg(feature = "planted")]

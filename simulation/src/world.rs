@@ -57,12 +57,25 @@ pub struct Report {
     pub counts: Counts,
     /// What broke.
     pub broken: Option<Broken>,
+    /// What happened, if it was to be noted.
+    pub story: Vec<String>,
 }
 
 /// Runs a schedule to its end, or to the first broken promise.
 #[must_use]
 pub fn run(schedule: &Schedule) -> Report {
+    play(schedule, false)
+}
+
+/// Runs a schedule and notes what happens.
+#[must_use]
+pub fn tell(schedule: &Schedule) -> Report {
+    play(schedule, true)
+}
+
+fn play(schedule: &Schedule, is_told: bool) -> Report {
     let mut world = World::new(schedule.world);
+    world.broker.book.story = is_told.then(Vec::new);
     let ends_in_ruins = schedule.world.is_multiple_of(16);
     for word in &schedule.steps {
         world.rng = Rng::new(*word);
@@ -84,6 +97,7 @@ pub fn run(schedule: &Schedule) -> Report {
     Report {
         counts: book.counts,
         broken: book.broken,
+        story: book.story.unwrap_or_default(),
     }
 }
 
@@ -129,6 +143,8 @@ impl World {
     }
 
     pub(crate) fn fault(&mut self, what: &'static str) {
+        let now = self.now;
+        self.broker.book.tell(|| format!("{now} fault: {what}"));
         self.broker.book.counts.fault(what);
     }
 

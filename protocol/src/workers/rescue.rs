@@ -74,8 +74,10 @@ impl Workers {
             let Some(holder) = self.holders.get_mut(&taken.accepted) else {
                 continue;
             };
+            // By its ack subject too: a broker that was killed counts deliveries anew.
             let is_its = holder.worker == worker
-                && (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery);
+                && (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery)
+                && holder.ack == taken.ack;
             let is_late = now.since(heard) >= LET_GO_WITHIN;
             if is_late || !is_its || holder.handed_on {
                 continue;

@@ -165,6 +165,25 @@ fn what_a_worker_let_go_is_handed_on_at_once_under_its_own_delivery_alone() {
 }
 
 #[test]
+fn what_was_let_go_before_a_broker_counted_anew_is_not_what_is_held_since() {
+    let mut workers = Workers::default();
+    let mut again = taken(7, 1);
+    again.ack = "ack.7.1.later".to_owned();
+    let took_again = WorkerSays::Took {
+        worker: worker("a"),
+        took: vec![again],
+    };
+    say(&mut workers, 0, took("a", 7, 1));
+    say(&mut workers, 50, took_again);
+    let let_go = WorkerSays::LetGo {
+        worker: worker("a"),
+        let_go: vec![taken(7, 1)],
+    };
+    say(&mut workers, 100, let_go);
+    assert!(workers.rescues(at(100), DELAY).is_empty(), "a runs it");
+}
+
+#[test]
 fn what_ended_is_held_by_nobody() {
     let mut workers = Workers::default();
     say(&mut workers, 0, took("a", 7, 1));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::{Broken, Counts, Schedule, run, shrink};
+use simulation::{Broken, Counts, Schedule, run, shrink, tell};
 
 /// Runs the rules in a world of faults, by seed.
 #[derive(Parser)]
@@ -29,6 +29,9 @@ struct Arguments {
     /// Stops after so many seconds, however many seeds are left.
     #[arg(long)]
     seconds: Option<u64>,
+    /// Prints what happens in the shortened schedule.
+    #[arg(long)]
+    tell: bool,
     /// Does not shorten what fails.
     #[arg(long)]
     no_shrink: bool,
@@ -103,6 +106,9 @@ fn main() -> anyhow::Result<ExitCode> {
         if !arguments.no_shrink {
             let short = shrink(&Schedule::of(seed));
             println!("{} steps do: {}", short.steps.len(), short.about);
+            if arguments.tell {
+                println!("{}", tell(&short).story.join("\n"));
+            }
             if let Some(folder) = &arguments.keep {
                 let path = folder.join(format!("seed-{seed}.json"));
                 std::fs::write(&path, serde_json::to_string(&short)?)?;
