@@ -524,6 +524,8 @@ impl World {
             });
             let beside = others
                 .filter(|(other, at, _)| (*other, *at) != (n, name))
+                // A run whose attempt has its outcome already is a straggler: its token is refused.
+                .filter(|(_, _, run)| !self.broker.book.has_outcome(&run.name))
                 .find(|(_, _, run)| run.key == entry.key && !run.is_tainted);
             wrong = beside.map(|(other, at, _)| {
                 let what = format!("beside {} {} of w{other}, key {:?}", at.0, at.1, entry.key);
