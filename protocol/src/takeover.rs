@@ -119,6 +119,10 @@ impl Takeover {
         match tail.newest_fence {
             // Somebody newer leads, or led before the lease's bucket was made anew. A new epoch is
             // had only by compare-and-set on our own lease: if that is gone, so are we.
+            _ if planted!(UnconditionalFence) => {
+                self.stage = Stage::Fencing;
+                Next::Step(Step::Fence(Sequence::new(u64::MAX)))
+            }
             Some(fence) if fence >= self.epoch => Next::Advance(fence),
             Some(_) | None => {
                 self.stage = Stage::Fencing;
@@ -135,6 +139,11 @@ impl Takeover {
         match answer {
             Answer::Stored(last) => {
                 self.stage = Stage::Listing { fence_last: *last };
+                #[cfg(feature = "planted")]
+                if planted!(BarrierFirst) {
+                    self.stage = Stage::Barrier(Listed::nothing(*last));
+                    return Next::Step(Step::Barrier);
+                }
                 Next::Step(Step::List)
             }
             // Something was stored since we looked.
@@ -155,6 +164,12 @@ impl Takeover {
 
     /// The work queue was listed.
     pub fn listed(&mut self, subjects: &Subjects, listing: &[String]) -> Next {
+        #[cfg(feature = "planted")]
+        if let Stage::CatchingUp { listed, .. } = &mut self.stage {
+            let found = read_listing(subjects, self.epoch, listed.fence_last, listing);
+            *listed = found.unwrap_or_else(|| take(listed));
+            return Next::Wait;
+        }
         let Stage::Listing { fence_last } = self.stage else {
             return Next::Wait;
         };
@@ -175,8 +190,16 @@ impl Takeover {
         match answer {
             Answer::Stored(barrier) => {
                 let (barrier, listed) = (*barrier, take(listed));
+                #[cfg(feature = "planted")]
+                let barrier = match planted!(NoCatchUp) {
+                    true => Sequence::new(0),
+                    false => barrier,
+                };
                 self.stage = Stage::CatchingUp { listed, barrier };
-                Next::Wait
+                match planted!(BarrierFirst) {
+                    true => Next::Step(Step::List),
+                    false => Next::Wait,
+                }
             }
             Answer::Duplicate(_)
             | Answer::Occupied
@@ -194,7 +217,9 @@ impl Takeover {
     pub fn caught_up(&mut self, folded: Sequence, is_read: impl Fn(&AttemptName) -> bool) -> Next {
         match &mut self.stage {
             Stage::CatchingUp { listed, barrier }
-                if folded >= *barrier && listed.attempts.iter().all(is_read) =>
+                if folded >= *barrier
+                    && (planted!(UnreadIsLed) || listed.attempts.iter().all(is_read))
+                    && !(planted!(BarrierFirst) && listed.strangers == u64::MAX) =>
             {
                 Next::Lead(take(listed))
             }
@@ -203,6 +228,19 @@ impl Takeover {
             | Stage::Fencing
             | Stage::Listing { .. }
             | Stage::Barrier(_) => Next::Wait,
+        }
+    }
+}
+
+#[cfg(feature = "planted")]
+impl Listed {
+    /// Before the listing that comes too late.
+    const fn nothing(fence_last: Sequence) -> Self {
+        Self {
+            fence_last,
+            attempts: Vec::new(),
+            old_fences: Vec::new(),
+            strangers: u64::MAX,
         }
     }
 }

@@ -143,7 +143,7 @@ impl Workers {
             WorkerSays::LetGo { worker, let_go } => {
                 self.worker(now, &worker);
                 self.let_go
-                    .retain(|(heard, ..)| now.since(*heard) < LET_GO_WITHIN);
+                    .retain(|(heard, ..)| now.since(*heard) < LET_GO_WITHIN || planted!(LetGoLate));
                 let let_go = let_go.into_iter().map(|taken| (now, worker.clone(), taken));
                 self.let_go.extend(let_go);
                 self.look_at = Some(now);
@@ -221,7 +221,9 @@ impl Workers {
     fn took(&mut self, worker: &WorkerId, taken: Taken) {
         if let Some(before) = self.holders.get(&taken.accepted) {
             // An older announcement than the one we have: it was overtaken on its way.
-            if (before.attempt, before.delivery) > (taken.attempt, taken.delivery) {
+            if (before.attempt, before.delivery) > (taken.attempt, taken.delivery)
+                && !planted!(OlderAnnouncementCounts)
+            {
                 return;
             }
         }

@@ -253,6 +253,17 @@ impl World {
             other => return Some(other),
         };
         self.fault("lost or late messages");
+        if let Packet::Ask {
+            seat,
+            name,
+            ask,
+            what: Asked::Write(..),
+        } = &ghost
+        {
+            let event = worker::Event::Written(*ask, Answer::Unanswered);
+            let (seat, name) = (*seat, *name);
+            self.packets.push_back(Packet::Reply { seat, name, event });
+        }
         if self.rng.once_in(2) {
             let at = self.rng.index(self.packets.len() + 1);
             self.packets.insert(at, ghost);

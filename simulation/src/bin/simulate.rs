@@ -1,12 +1,12 @@
 //! Runs seeds of the simulation on all cores, says what was checked, and shortens what fails.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::{Broken, Counts, Schedule, run, shrink, tell};
+use simulation::{Schedule, cores, search, shrink, tell};
 
 /// Runs the rules in a world of faults, by seed.
 #[derive(Parser)]
@@ -25,46 +25,18 @@ struct Arguments {
     threads: Option<usize>,
     /// Writes the shortened schedule of a failing seed into this folder.
     #[arg(long)]
-    keep: Option<std::path::PathBuf>,
-    /// Stops after so many seconds, however many seeds are left.
+    keep: Option<PathBuf>,
+    /// Starts no seed after so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
     /// Prints what happens in the shortened schedule.
     #[arg(long)]
     tell: bool,
-    /// Does not shorten what fails.
-    #[arg(long)]
-    no_shrink: bool,
 }
 
-/// What all threads share.
-struct Shared {
-    next: AtomicU64,
-    end: AtomicU64,
-    counts: Mutex<(u64, Counts)>,
-    failed: Mutex<Option<(u64, Broken)>>,
-}
-
-fn work(shared: &Shared, is_late: impl Fn() -> bool) {
-    loop {
-        let seed = shared.next.fetch_add(1, Ordering::Relaxed);
-        if seed >= shared.end.load(Ordering::Relaxed) || is_late() {
-            return;
-        }
-        let report = run(&Schedule::of(seed));
-        let mut counts = shared.counts.lock().expect("no thread panics with it");
-        counts.0 += 1;
-        counts.1.add(&report.counts);
-        drop(counts);
-        if let Some(broken) = report.broken {
-            // Seeds before this one go on, so that the first one is named whatever the threads do.
-            shared.end.fetch_min(seed, Ordering::Relaxed);
-            let mut failed = shared.failed.lock().expect("no thread panics with it");
-            if failed.as_ref().is_none_or(|(known, _)| *known > seed) {
-                *failed = Some((seed, broken));
-            }
-        }
-    }
+fn line(sums: &BTreeMap<&str, u64>) -> String {
+    let sums = sums.iter().map(|(what, times)| format!("{times} {what}"));
+    sums.collect::<Vec<_>>().join(", ")
 }
 
 #[expect(clippy::print_stdout, reason = "it is a program for people")]
@@ -72,52 +44,41 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     #[cfg(feature = "planted")]
     if let Ok(name) = std::env::var("PLANTED_BUG") {
-        anyhow::ensure!(protocol::planted::plant(&name), "no planted bug is named {name}");
+        anyhow::ensure!(
+            protocol::planted::plant(&name),
+            "no planted bug is named {name}"
+        );
     }
-    let (from, seeds) = arguments
-        .seed
-        .map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let seeds = arguments.seed.map(|seed| (seed, 1));
+    let seeds = seeds.unwrap_or((arguments.from, arguments.seeds));
     let started = Instant::now();
-    let is_late = || arguments.seconds.is_some_and(|most| started.elapsed().as_secs() >= most);
-    let shared = Shared {
-        next: AtomicU64::new(from),
-        end: AtomicU64::new(from.saturating_add(seeds)),
-        counts: Mutex::default(),
-        failed: Mutex::default(),
+    let is_late = || {
+        let most = arguments.seconds;
+        most.is_some_and(|most| started.elapsed().as_secs() >= most)
     };
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.threads.unwrap_or(cores) {
-            scope.spawn(|| work(&shared, is_late));
-        }
-    });
-    let (ran, counts) = shared.counts.into_inner()?;
-    let line = |sums: &std::collections::BTreeMap<&str, u64>| {
-        let sums = sums.iter().map(|(what, times)| format!("{times} {what}"));
-        sums.collect::<Vec<_>>().join(", ")
-    };
-    println!("checked: {}", line(&counts.done));
-    println!("faults: {}", line(&counts.faults));
+    let found = search(seeds, arguments.threads.unwrap_or_else(cores), is_late);
+    println!("checked: {}", line(&found.counts.done));
+    println!("faults: {}", line(&found.counts.faults));
     let took = started.elapsed().as_secs_f64();
-    let jobs = counts.done.get("jobs").copied().unwrap_or_default();
-    let failed = shared.failed.into_inner()?;
-    if let Some((seed, broken)) = failed {
-        println!("seed {seed} breaks '{}': {}", broken.rule, broken.what);
-        if !arguments.no_shrink {
-            let short = shrink(&Schedule::of(seed));
-            println!("{} steps do: {}", short.steps.len(), short.about);
-            if arguments.tell {
-                println!("{}", tell(&short).story.join("\n"));
-            }
-            if let Some(folder) = &arguments.keep {
-                let path = folder.join(format!("seed-{seed}.json"));
-                std::fs::write(&path, serde_json::to_string(&short)?)?;
-                println!("kept as {}", path.display());
-            }
-        }
-        println!("broken in {took:.1} s: seed {seed}, '{}'", broken.rule);
-        return Ok(ExitCode::FAILURE);
+    let jobs = found.counts.done.get("jobs").copied().unwrap_or_default();
+    let Some((seed, broken)) = found.failed else {
+        println!(
+            "{} seeds, {jobs} jobs in {took:.1} s: no promise was broken",
+            found.ran
+        );
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("seed {seed} breaks '{}': {}", broken.rule, broken.what);
+    let short = shrink(&Schedule::of(seed));
+    println!("{} steps do: {}", short.steps.len(), short.about);
+    if let Some(folder) = &arguments.keep {
+        let path = folder.join(format!("seed-{seed}.json"));
+        std::fs::write(&path, serde_json::to_string(&short)?)?;
+        println!("kept as {}", path.display());
     }
-    println!("{ran} seeds, {jobs} jobs in {took:.1} s: no promise was broken");
-    Ok(ExitCode::SUCCESS)
+    if arguments.tell {
+        println!("{}", tell(&short).story.join("\n"));
+    }
+    println!("broken in {took:.1} s: seed {seed}, '{}'", broken.rule);
+    Ok(ExitCode::FAILURE)
 }
