@@ -166,8 +166,10 @@ impl Takeover {
     pub fn listed(&mut self, subjects: &Subjects, listing: &[String]) -> Next {
         #[cfg(feature = "planted")]
         if let Stage::CatchingUp { listed, .. } = &mut self.stage {
-            let found = read_listing(subjects, self.epoch, listed.fence_last, listing);
-            *listed = found.unwrap_or_else(|| take(listed));
+            let Some(found) = read_listing(subjects, self.epoch, listed.fence_last, listing) else {
+                return Next::Step(Step::List);
+            };
+            *listed = found;
             return Next::Wait;
         }
         let Stage::Listing { fence_last } = self.stage else {

@@ -254,20 +254,23 @@ impl Workers {
         if self
             .holders
             .get(&accepted)
-            .is_some_and(|holder| holder.attempt <= attempt)
+            .is_some_and(|holder| holder.attempt <= attempt && !planted!(RescueOfWhatIsOver))
         {
             self.release(accepted);
         }
     }
 
     /// A worker stops on purpose: what it still held it has given back itself, or the lease ends. A
-    /// nak of ours would hit whoever holds it now.
+    /// nak of ours would hit whoever holds it now. That it held it is kept in mind: an older
+    /// announcement that comes late must not count again.
     fn gone(&mut self, now: Timestamp, id: &WorkerId) {
         if let Some(worker) = self.here.get_mut(id) {
             worker.handles.clear();
             worker.missing_since.get_or_insert(now);
             for accepted in std::mem::take(&mut worker.holds) {
-                self.holders.remove(&accepted);
+                if let Some(holder) = self.holders.get_mut(&accepted) {
+                    holder.handed_on = true;
+                }
             }
         }
         self.forget(now);

@@ -26,6 +26,8 @@ use crate::world::{QUEUES, World};
 const SLOTS: usize = 4;
 /// How long a handler may wind up.
 const GRACE: Duration = Duration::from_millis(300);
+/// Each so many-th job is one that kills its process.
+const POISON: u64 = 61;
 /// How often a worker says that it is here.
 const HERE_EVERY: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,8 @@ pub(crate) struct Entry {
     /// A second run beside this one is no fault of the rules.
     pub(crate) is_tainted: bool,
     is_handed_on: bool,
+    /// Its handler runs at least so long.
+    ends_at: Timestamp,
     cancelled: Option<CancelReason>,
 }
 
@@ -288,6 +292,7 @@ impl World {
             had_outcome: work.had_outcome,
             is_tainted: work.is_tainted,
             is_handed_on: false,
+            ends_at: self.now,
             cancelled: None,
         };
         worker.runs.insert(name, entry);
@@ -396,13 +401,21 @@ impl World {
         if !worker.is_alive || worker.is_paused {
             return false;
         }
+        let is_done = |e: &Entry| e.cancelled.is_some() || e.ends_at <= self.now;
         let running = worker.runs.iter().filter(|(_, e)| e.run.is_running());
+        let running = running.filter(|(_, e)| is_done(e));
         let running: Vec<Name> = running.map(|(name, _)| *name).collect();
         if running.is_empty() {
             return false;
         }
         let name = running[self.rng.index(running.len())];
-        let cancelled = worker.runs[&name].cancelled;
+        // One in so many jobs kills whatever process runs it.
+        if name.0.get().is_multiple_of(POISON) && name.1 == Attempt::FIRST {
+            self.fault("handlers that kill their process");
+            self.kill(n);
+            return true;
+        }
+        let cancelled = self.workers[n].runs[&name].cancelled;
         let finish = match (cancelled, self.rng.below(10)) {
             (Some(_), 0..5) => Finish::Cancelled(br#"{"v":1,"status":"cancelled"}"#.to_vec()),
             (_, 0..7) => Finish::Completed(br#"{"v":1,"status":"completed"}"#.to_vec()),
@@ -531,6 +544,14 @@ impl World {
                 let what = format!("beside {} {} of w{other}, key {:?}", at.0, at.1, entry.key);
                 ("no runs of one key at once", what)
             });
+        }
+        let length = match self.rng.below(6) {
+            0 => self.rng.below(9_000),
+            _ => self.rng.below(100),
+        };
+        let ends_at = self.now.after(Duration::from_millis(length));
+        if let Some(entry) = self.workers[n].runs.get_mut(&name) {
+            entry.ends_at = ends_at;
         }
         if let Some((rule, what)) = wrong {
             let what = format!("w{n} starts {} {}: {what}", name.0, name.1);

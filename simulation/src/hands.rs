@@ -8,6 +8,7 @@ use protocol::answer::Answer;
 use protocol::coordinator::{Coordinator, Event};
 use protocol::effects::{Dispatch, Effects, Stop};
 use protocol::id::WorkerId;
+use protocol::job::{Job, JobState};
 use protocol::message::WorkerSays;
 use protocol::number::{Accepted, Epoch, Sequence};
 use protocol::takeover::Step;
@@ -37,6 +38,8 @@ pub(crate) struct Hands {
     pub(crate) heard: BTreeMap<(Accepted, u64), u64>,
     let_go: BTreeMap<String, Timestamp>,
     missing: BTreeSet<WorkerId>,
+    /// No write after this tag was sent.
+    last_tag: u64,
     /// It folded records that the ledger has lost since.
     pub(crate) is_ahead: bool,
 }
@@ -66,6 +69,7 @@ impl Hands {
             heard: BTreeMap::new(),
             let_go: BTreeMap::new(),
             missing: BTreeSet::new(),
+            last_tag: 0,
             is_ahead: false,
         }
     }
@@ -79,6 +83,15 @@ impl Hands {
             Event::Said(WorkerSays::Took { took: taken, .. }) => {
                 for taken in taken {
                     let at = (taken.accepted, taken.attempt.get());
+                    let job = self.rules.ledger().job(taken.accepted);
+                    let is_open = |job: &Job| match &job.state {
+                        JobState::Open(open) => open.next() == taken.attempt,
+                        _ => false,
+                    };
+                    // What it does not know yet it cannot hold anybody's announcement of.
+                    if !job.is_some_and(is_open) {
+                        continue;
+                    }
                     let newest = self.heard.entry(at).or_default();
                     *newest = taken.delivery.max(*newest);
                 }
@@ -159,6 +172,12 @@ impl World {
             let what = format!("coordinator {who} leads although it folded what is lost");
             self.broker.book.breaks("rolled back", what);
         }
+        let rules = &self.hands[who].rules;
+        let newest = rules.ledger().newest_epoch();
+        if rules.is_leading() && rules.epoch().is_some_and(|own| own < newest) {
+            let what = format!("coordinator {who} leads on although it has folded {newest}");
+            self.broker.book.breaks("stops at a newer epoch", what);
+        }
         for alarm in &effects.alarms {
             let is_find = alarm.contains("vanished") || alarm.contains("no dispatch of ours");
             if is_find && !self.broker.is_touched {
@@ -174,6 +193,10 @@ impl World {
         }
         if let Some((epoch, step)) = effects.step {
             let folded = self.hands[who].rules.ledger().last_sequence();
+            if self.granted.get(&epoch) != Some(&owner) {
+                let what = format!("coordinator {who} takes {epoch} for its own");
+                self.broker.book.breaks("one leader an epoch", what);
+            }
             if step == Step::Look {
                 self.broker.book.counts.did("takeovers");
             }
@@ -225,6 +248,11 @@ impl World {
         let folded = Sequence::new(hands.folded);
         for write in &writes {
             hands.in_flight.insert(write.tag);
+            if write.tag <= hands.last_tag {
+                let what = format!("the tag {} again", write.tag);
+                self.broker.book.breaks("each answer is told apart", what);
+            }
+            hands.last_tag = write.tag;
             if hands.in_flight.len() > self.width {
                 let what = format!("{} are under way, {} may", hands.in_flight.len(), self.width);
                 self.broker.book.breaks("window", what);
@@ -329,6 +357,7 @@ impl World {
         let newest = epochs.into_iter().flatten().max().unwrap_or_default();
         let epoch = newest.next();
         self.lease = Some((owner, epoch));
+        self.granted.insert(epoch, owner);
         self.hands[who].news.push_back(Event::Won(epoch));
     }
 
@@ -341,6 +370,7 @@ impl World {
             Some((holder, epoch)) if holder == owner => {
                 let epoch = epoch.max(floor).next();
                 self.lease = Some((owner, epoch));
+                self.granted.insert(epoch, owner);
                 Event::Won(epoch)
             }
             // The answer is lost, and the rule that reads the record is taken out.

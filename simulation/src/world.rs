@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) packets: VecDeque<Packet>,
     pub(crate) pipes: Vec<Pipe>,
     pub(crate) lease: Option<(Owner, Epoch)>,
+    /// Whose each epoch is.
+    pub(crate) granted: BTreeMap<Epoch, Owner>,
     /// Which worker got which delivery.
     pub(crate) holders: BTreeMap<u64, usize>,
     pub(crate) submitted: Vec<(String, Content)>,
@@ -116,6 +118,7 @@ impl World {
             packets: VecDeque::new(),
             pipes: Vec::new(),
             lease: None,
+            granted: BTreeMap::new(),
             holders: BTreeMap::new(),
             submitted: Vec::new(),
             is_calm: false,

@@ -184,6 +184,23 @@ fn what_was_let_go_before_a_broker_counted_anew_is_not_what_is_held_since() {
 }
 
 #[test]
+fn what_was_handed_on_is_not_handed_on_again_when_its_next_holder_stops() {
+    let mut workers = Workers::default();
+    say(&mut workers, 0, took("a", 7, 1));
+    workers.ponged(at(0), &worker("a"), Pong::NoResponders);
+    assert_eq!(workers.rescues(at(1_000), DELAY).len(), 1);
+    say(&mut workers, 1_100, took("b", 7, 2));
+    let gone = WorkerSays::Gone {
+        worker: worker("b"),
+    };
+    say(&mut workers, 1_200, gone);
+    // It said so before it went missing.
+    say(&mut workers, 1_300, here("a", vec![taken(7, 1)]));
+    workers.ponged(at(1_400), &worker("a"), Pong::NoResponders);
+    assert!(workers.rescues(at(9_000), DELAY).is_empty(), "one nak");
+}
+
+#[test]
 fn what_ended_is_held_by_nobody() {
     let mut workers = Workers::default();
     say(&mut workers, 0, took("a", 7, 1));
