@@ -6,8 +6,6 @@
 mod audit;
 mod dispatch;
 mod endings;
-#[cfg(test)]
-mod sim;
 mod standing;
 mod status;
 #[cfg(test)]
@@ -293,8 +291,7 @@ impl Coordinator {
                 if let (true, Some(_)) = (is_out, open.request) {
                     self.tell_cancel(accepted, open.next(), effects);
                 }
-                let waits =
-                    !is_out && (open.request.is_none() || planted!(RequestedIsDispatched));
+                let waits = !is_out && (open.request.is_none() || planted!(RequestedIsDispatched));
                 let waiting = waits.then(|| waiting(accepted, &job.name, open)).flatten();
                 (waiting, open.request.is_some())
             }

@@ -290,9 +290,10 @@ impl JobState {
                 unread.held.push(Held::Control(verb, on, at));
                 Step::Changed
             }
-            (Self::Open(open), Verb::Cancel) => {
-                open.ask(Request::Cancel, on >= open.replayed || planted!(OldCancelCounts))
-            },
+            (Self::Open(open), Verb::Cancel) => open.ask(
+                Request::Cancel,
+                on >= open.replayed || planted!(OldCancelCounts),
+            ),
             (Self::Open(open), Verb::Expire) => open.ask(Request::Expire, on == open.last),
             (Self::Open(open), Verb::Discard) => open.ask(Request::Discard, on == open.last),
             (Self::Open(open), Verb::Retry) => {

@@ -61,6 +61,8 @@ bugs! {
     KeyedRescuedSoon: "jobs with a key are handed on as soon as those without",
     OlderAnnouncementCounts: "an announcement that was overtaken counts",
     LetGoOfAnother: "what a worker let go is handed on whoever holds it",
+    LetGoByCount: "what was let go is told by its count alone, which a killed broker starts anew",
+    GoneIsForgotten: "that a worker which stopped held something is forgotten",
     LetGoLate: "what was let go long ago is handed on",
     AckFirst: "the ack goes out before the outcome is stored",
     UnansweredIsRecorded: "an outcome without an answer is taken for stored",
@@ -90,7 +92,8 @@ const fn place(bug: Bug) -> usize {
 /// Whether the bug of this name is the one.
 #[must_use]
 pub fn is_named(name: &str) -> bool {
-    BUGS.iter().any(|(bug, known, _)| *known == name && is(*bug))
+    BUGS.iter()
+        .any(|(bug, known, _)| *known == name && is(*bug))
 }
 
 /// Plants the bug of this name in place of the one before. Returns whether there is such a bug.

@@ -268,7 +268,9 @@ impl Workers {
             worker.handles.clear();
             worker.missing_since.get_or_insert(now);
             for accepted in std::mem::take(&mut worker.holds) {
-                if let Some(holder) = self.holders.get_mut(&accepted) {
+                if planted!(GoneIsForgotten) {
+                    self.holders.remove(&accepted);
+                } else if let Some(holder) = self.holders.get_mut(&accepted) {
                     holder.handed_on = true;
                 }
             }

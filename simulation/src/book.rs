@@ -224,7 +224,10 @@ impl Book {
         if written.author != Author::Forger {
             self.breaks(
                 "recorded in turn",
-                format!("{:?} recorded an outcome of no job: {name:?}", written.author),
+                format!(
+                    "{:?} recorded an outcome of no job: {name:?}",
+                    written.author
+                ),
             );
         }
     }
@@ -300,7 +303,10 @@ fn recorded(
         return Err(("recorded once", "a second outcome".to_owned()));
     }
     if !in_turn {
-        let what = format!("{:?} after {:?} a{}", written.author, entry.stage, entry.last);
+        let what = format!(
+            "{:?} after {:?} a{}",
+            written.author, entry.stage, entry.last
+        );
         return Err(("recorded in turn", what));
     }
     if written.author == Author::Leader {
@@ -310,7 +316,10 @@ fn recorded(
             return Err(("no ending of what is out", "a leader ended it".to_owned()));
         }
         if entry.request.is_none() && entry.stage != Stage::Malformed {
-            return Err(("no ending without a request", "a leader ended it".to_owned()));
+            return Err((
+                "no ending without a request",
+                "a leader ended it".to_owned(),
+            ));
         }
     }
     let Parsed::Known(head) = OutcomeHead::parse(written.body) else {

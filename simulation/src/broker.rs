@@ -211,7 +211,10 @@ impl Broker {
         self.book.counts.did("dispatches");
         let fence = self.fences.keys().last().copied();
         if let Some(fence) = fence.filter(|fence| *fence > write.epoch) {
-            let what = format!("a write of {} landed behind the fence of {fence}", write.epoch);
+            let what = format!(
+                "a write of {} landed behind the fence of {fence}",
+                write.epoch
+            );
             self.book.breaks("fence", what);
         }
         let (accepted, attempt) = (write.name.accepted, write.name.attempt.get());
@@ -240,7 +243,10 @@ impl Broker {
             .collect();
         let beside = out.iter().find(|work| key.is_some() && work.key == key);
         if let Some(beside) = beside {
-            let what = format!("{at} came beside {}, both of key {key:?}", beside.name.accepted);
+            let what = format!(
+                "{at} came beside {}, both of key {key:?}",
+                beside.name.accepted
+            );
             return self.book.breaks("one of a key", what);
         }
         let JobName::Named { queue, .. } = &write.name.job else {
@@ -290,7 +296,10 @@ impl Broker {
         let fence = self.fences.keys().last().into_iter();
         let fence =
             fence.flat_map(|epoch| (1..=fence_len()).map(|n| self.subjects.fence(*epoch, n)));
-        let work = self.work.values().map(|work| self.subjects.work(&work.name));
+        let work = self
+            .work
+            .values()
+            .map(|work| self.subjects.work(&work.name));
         fence.chain(work).collect()
     }
 
@@ -325,7 +334,8 @@ impl Broker {
                 work.free_at = now;
                 work.lapsed = work.handout;
                 let accepted = work.name.accepted;
-                self.book.tell(|| format!("  the lease of {accepted} ran out"));
+                self.book
+                    .tell(|| format!("  the lease of {accepted} ran out"));
             }
         }
     }

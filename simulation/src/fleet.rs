@@ -43,6 +43,8 @@ pub(crate) struct Entry {
     is_handed_on: bool,
     /// Its handler runs at least so long.
     ends_at: Timestamp,
+    /// It heeds neither its cancellation nor its abort.
+    is_stuck: bool,
     cancelled: Option<CancelReason>,
 }
 
@@ -293,6 +295,7 @@ impl World {
             is_tainted: work.is_tainted,
             is_handed_on: false,
             ends_at: self.now,
+            is_stuck: false,
             cancelled: None,
         };
         worker.runs.insert(name, entry);
@@ -401,7 +404,7 @@ impl World {
         if !worker.is_alive || worker.is_paused {
             return false;
         }
-        let is_done = |e: &Entry| e.cancelled.is_some() || e.ends_at <= self.now;
+        let is_done = |e: &Entry| (e.cancelled.is_some() && !e.is_stuck) || e.ends_at <= self.now;
         let running = worker.runs.iter().filter(|(_, e)| e.run.is_running());
         let running = running.filter(|(_, e)| is_done(e));
         let running: Vec<Name> = running.map(|(name, _)| *name).collect();
@@ -450,10 +453,10 @@ impl World {
                     let body = entry.run.outcome().unwrap_or_default().to_vec();
                     self.ask(n, name, ask, Asked::Write(subject, body));
                 }
-                Effect::Progress(ask) => self.ask(n, name, ask, Asked::Progress(token.at)),
+                Effect::Progress(ask) => self.progress(n, name, ask),
                 Effect::Start => self.started(n, name),
                 Effect::Cancel(reason) => entry.cancelled = Some(reason),
-                Effect::Abort => is_aborted = true,
+                Effect::Abort => is_aborted = !entry.is_stuck,
                 Effect::Ack => {
                     let subject = self.broker.subjects.outcome(&entry.name);
                     self.broker.book.counts.did("acks");
@@ -488,6 +491,17 @@ impl World {
                 what,
             });
         }
+    }
+
+    fn progress(&mut self, n: usize, name: Name, ask: Ask) {
+        self.broker.book.counts.did("progress acks");
+        let token = self.workers[n].runs[&name].token;
+        let work = self.broker.work.get(&token.at);
+        if work.is_some_and(|work| work.lapsed >= token.handout) {
+            let what = format!("w{n} keeps {token:?} after its lease");
+            self.broker.book.breaks("no progress after the lease", what);
+        }
+        self.ask(n, name, ask, Asked::Progress(token.at));
     }
 
     fn nak(&mut self, n: usize, token: Token, delay: Duration) {
@@ -549,9 +563,16 @@ impl World {
             0 => self.rng.below(9_000),
             _ => self.rng.below(100),
         };
-        let ends_at = self.now.after(Duration::from_millis(length));
+        let is_stuck = self.rng.once_in(150);
+        let length = Duration::from_millis(if is_stuck { 14_000 } else { length });
+        let ends_at = self.now.after(length);
+        if is_stuck {
+            self.fault("stuck handlers");
+        }
         if let Some(entry) = self.workers[n].runs.get_mut(&name) {
             entry.ends_at = ends_at;
+            entry.is_stuck = is_stuck;
+            entry.is_tainted |= is_stuck;
         }
         if let Some((rule, what)) = wrong {
             let what = format!("w{n} starts {} {}: {what}", name.0, name.1);

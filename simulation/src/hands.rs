@@ -254,7 +254,11 @@ impl World {
             }
             hands.last_tag = write.tag;
             if hands.in_flight.len() > self.width {
-                let what = format!("{} are under way, {} may", hands.in_flight.len(), self.width);
+                let what = format!(
+                    "{} are under way, {} may",
+                    hands.in_flight.len(),
+                    self.width
+                );
                 self.broker.book.breaks("window", what);
             }
             let (accepted, attempt) = (write.name.accepted, write.name.attempt.get());
@@ -320,7 +324,10 @@ impl World {
         let is_late = let_go.is_some_and(|at| self.now.since(at) >= LET_GO_WITHIN);
         let wrong = [
             (is_repeated, "is repeated"),
-            (token.count < newest, "is for a delivery that a newer one replaced"),
+            (
+                token.count < newest,
+                "is for a delivery that a newer one replaced",
+            ),
             (is_anothers, "hits another worker's delivery"),
             (is_over, "is for an attempt with its outcome"),
             (is_here && let_go.is_none(), "is for a worker that is here"),
@@ -382,7 +389,10 @@ impl World {
 
     /// The broker does not answer for a while; nobody else leads in between, or somebody does.
     pub(crate) fn suspend(&mut self, who: usize) {
-        if self.lease.is_some_and(|(holder, _)| holder == self.owner(who)) {
+        if self
+            .lease
+            .is_some_and(|(holder, _)| holder == self.owner(who))
+        {
             self.hands[who].news.push_back(Event::Suspended);
             self.hands[who].news.push_back(Event::Resumed);
         }

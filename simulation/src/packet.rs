@@ -62,10 +62,7 @@ pub(crate) enum Packet {
         content: Content,
     },
     /// A nak, whoever sends it: which message, and which delivery of it.
-    Nak {
-        token: Token,
-        delay: Duration,
-    },
+    Nak { token: Token, delay: Duration },
     /// A worker's ack.
     Ack { at: u64 },
     /// A message of the work queue on its way to a worker.
@@ -139,7 +136,11 @@ impl World {
         let Some(packet) = self.packets.remove(at) else {
             return;
         };
-        let packet = if is_late { self.late(packet) } else { Some(packet) };
+        let packet = if is_late {
+            self.late(packet)
+        } else {
+            Some(packet)
+        };
         match packet {
             None => {}
             Some(Packet::Write { owner, record }) => {

@@ -46,7 +46,8 @@ impl World {
                     content,
                 });
             } else {
-                self.broker.write(self.now, author, &subject, content.clone());
+                self.broker
+                    .write(self.now, author, &subject, content.clone());
             }
             self.submitted.push((subject, content));
         }
@@ -93,7 +94,9 @@ impl World {
             false => self.content(),
         };
         let author = Author::Person;
-        let answer = self.broker.write(self.now, author, &subject, content.clone());
+        let answer = self
+            .broker
+            .write(self.now, author, &subject, content.clone());
         let theirs = self.broker.by_subject(&subject);
         let Some(theirs) = theirs.map(|stored| stored.headers.clone()) else {
             return;
@@ -112,10 +115,13 @@ impl World {
                 found.map(|(_, value)| value.as_str())
             })
         };
-        let same_headers = ["Jobs-Key", "Jobs-Priority", "Jobs-Run-At"].iter().all(|name| {
-            let value = |headers| said(headers, name).filter(|v| v != "5" || *name != "Jobs-Priority");
-            value(&content.0) == value(&theirs)
-        });
+        let same_headers = ["Jobs-Key", "Jobs-Priority", "Jobs-Run-At"]
+            .iter()
+            .all(|name| {
+                let value =
+                    |headers| said(headers, name).filter(|v| v != "5" || *name != "Jobs-Priority");
+                value(&content.0) == value(&theirs)
+            });
         let (Ok(Parsed::Known(ours)), Ok(Parsed::Known(known))) =
             (parse(&content.0), parse(&theirs))
         else {

@@ -276,13 +276,11 @@ impl World {
                 self.fault("workers cut off");
                 self.workers[n].is_connected = false;
                 self.workers[n].is_half_open = self.rng.once_in(3);
+                if self.rng.once_in(4) {
+                    self.pause(n);
+                }
             }
-            45..51 => {
-                self.fault("workers paused");
-                self.workers[n].is_paused = true;
-                let runs = self.workers[n].runs.values_mut();
-                runs.for_each(|run| run.is_tainted = true);
-            }
+            45..51 => self.pause(n),
             51..80 => self.heal(n),
             80..84 => {
                 self.fault("elections of the broker");
@@ -294,8 +292,9 @@ impl World {
             90..92 => self.freeze(),
             92..94 => self.intrude(),
             94 => self.rob(),
-            95..97 => {
-                let millis = self.rng.below(3_000);
+            95..98 => {
+                self.fault("slow networks");
+                let millis = self.rng.below(5_000);
                 self.pass(Duration::from_millis(millis));
             }
             _ => {
@@ -305,6 +304,13 @@ impl World {
                 hands.folded = hands.folded.saturating_sub(back);
             }
         }
+    }
+
+    fn pause(&mut self, n: usize) {
+        self.fault("workers paused");
+        self.workers[n].is_paused = true;
+        let runs = self.workers[n].runs.values_mut();
+        runs.for_each(|run| run.is_tainted = true);
     }
 
     /// A single server is killed and comes back: connections are gone, and who held what.
@@ -329,7 +335,10 @@ impl World {
         self.fault("minutes frozen");
         self.now = self.now.after(Duration::from_secs(61));
         for worker in &mut self.workers {
-            worker.runs.values_mut().for_each(|run| run.is_tainted = true);
+            worker
+                .runs
+                .values_mut()
+                .for_each(|run| run.is_tainted = true);
         }
         self.pass(Duration::from_millis(1));
     }
@@ -428,7 +437,10 @@ impl World {
             self.pass(Duration::from_millis(5));
             // What is judged beside this is not meant for a store that lost its records.
             let book = &mut self.broker.book;
-            book.broken = book.broken.take().filter(|broken| broken.rule == "rolled back");
+            book.broken = book
+                .broken
+                .take()
+                .filter(|broken| broken.rule == "rolled back");
             if self.is_broken() {
                 return;
             }

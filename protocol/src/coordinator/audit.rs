@@ -87,7 +87,8 @@ impl Coordinator {
             .outstanding
             .iter()
             .filter(|(accepted, out)| {
-                out.stored.is_some_and(|at| at <= mark || planted!(AuditJudgesAll))
+                out.stored
+                    .is_some_and(|at| at <= mark || planted!(AuditJudgesAll))
                     && !there.contains(&(**accepted, out.attempt))
             })
             .map(|(accepted, out)| (*accepted, out.attempt))

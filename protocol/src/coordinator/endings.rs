@@ -34,9 +34,7 @@ impl Coordinator {
             let record = self
                 .ledger
                 .job(accepted)
-                .filter(|_| {
-                    !leader.outstanding.contains_key(&accepted) || planted!(EndsWhatIsOut)
-                })
+                .filter(|_| !leader.outstanding.contains_key(&accepted) || planted!(EndsWhatIsOut))
                 .and_then(|job| {
                     let never = leader.unsendable.get(&accepted);
                     ending(&self.subjects, accepted, job, never)

@@ -402,7 +402,9 @@ impl Run {
                 }
             }
             #[cfg(feature = "planted")]
-            Stage::Recording { .. } if planted!(NakAfterDeadline) => out.push(Effect::Nak(Duration::ZERO)),
+            Stage::Recording { .. } if planted!(NakAfterDeadline) => {
+                out.push(Effect::Nak(Duration::ZERO))
+            }
             // The outcome is still worth writing: the first one wins.
             Stage::Recording { .. } | Stage::Over => {}
         }

@@ -40,7 +40,8 @@ impl Workers {
                 let Some(holder) = self.holders.get_mut(accepted) else {
                     continue;
                 };
-                let wait = delay(*accepted, holder.attempt).filter(|_| !holder.handed_on || planted!(RescuedAgain));
+                let wait = delay(*accepted, holder.attempt)
+                    .filter(|_| !holder.handed_on || planted!(RescuedAgain));
                 let Some(ripe) = wait.map(|wait| since.after(wait)) else {
                     continue;
                 };
@@ -77,7 +78,7 @@ impl Workers {
             // By its ack subject too: a broker that was killed counts deliveries anew.
             let is_its = holder.worker == worker
                 && (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery)
-                && holder.ack == taken.ack;
+                && (holder.ack == taken.ack || planted!(LetGoByCount));
             let is_late = now.since(heard) >= LET_GO_WITHIN;
             let is_its = is_its || planted!(LetGoOfAnother);
             let is_late = is_late && !planted!(LetGoLate);

@@ -108,9 +108,9 @@ fn the_rules_know_no_clock_no_runtime_and_no_broker() {
     );
 }
 
-/// The simulation stands beside the rules that it runs, and is compiled for tests alone.
+/// Simulations stand beside the rules that they run, and are compiled for tests alone.
 fn is_simulation(path: &str) -> bool {
-    path.ends_with("/sim.rs") || path.contains("/sim/")
+    path.ends_with("/sim.rs") || path.starts_with("simulation/")
 }
 
 /// Whether `word` stands in the line and ends there: `.await` is not in `.awaits(`.
