@@ -12,8 +12,8 @@ use protocol::coordinator::LedgerFacts;
 use protocol::ledger::RecordIdentity;
 use protocol::message::EpochBody;
 use protocol::number::{Epoch, Sequence};
-use protocol::subject::{FENCE_LEN, WorkSubject};
-use protocol::takeover::{Step, WorkTail};
+use protocol::subject::WorkSubject;
+use protocol::takeover::{Step, WorkTail, fence_len};
 
 /// How long a read that was not answered waits.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
@@ -127,7 +127,7 @@ async fn list(broker: &Broker) -> Vec<String> {
 }
 
 async fn fence(broker: &Broker, epoch: Epoch, expected: Sequence) -> Answer {
-    let records = (1..=FENCE_LEN).map(|place| {
+    let records = (1..=fence_len()).map(|place| {
         let mut headers = HeaderMap::new();
         if place == 1 {
             headers.insert(

@@ -238,6 +238,9 @@ impl Backlog {
         }
         // Whatever becomes of the job, the same time is not met twice.
         self.expiring.pop_first();
+        if planted!(ExpiredIsDispatched) {
+            return Some(accepted);
+        }
         self.remove(accepted);
         Some(accepted)
     }

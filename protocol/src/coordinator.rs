@@ -6,8 +6,6 @@
 mod audit;
 mod dispatch;
 mod endings;
-#[cfg(test)]
-mod sim;
 mod standing;
 mod status;
 #[cfg(test)]
@@ -280,12 +278,20 @@ impl Coordinator {
             | Role::Suspended
             | Role::Stopped(_) => false,
         };
+        if let (true, Role::Leading(leader), JobState::Open(open)) =
+            (planted!(KeyFreedByCancel), &self.role, &job.state)
+            && let (Some(_), Some(out)) = (open.request, leader.outstanding.get(&accepted))
+            && let Some(key) = &out.key
+        {
+            self.backlog.free(key, accepted);
+        }
+        let is_out = is_out && !planted!(EndsWhatIsOut);
         let (waiting, ends) = match &job.state {
             JobState::Open(open) => {
                 if let (true, Some(_)) = (is_out, open.request) {
                     self.tell_cancel(accepted, open.next(), effects);
                 }
-                let waits = !is_out && open.request.is_none();
+                let waits = !is_out && (open.request.is_none() || planted!(RequestedIsDispatched));
                 let waiting = waits.then(|| waiting(accepted, &job.name, open)).flatten();
                 (waiting, open.request.is_some())
             }

@@ -192,7 +192,10 @@ impl JobState {
     #[must_use]
     pub fn accepted(spec: JobSpec, config: &Arc<QueueConfig>, at: Timestamp) -> Self {
         Self::Open(Open {
-            due: spec.run_at.map_or(at, |run_at| run_at.max(at)),
+            due: spec
+                .run_at
+                .filter(|_| !planted!(RunAtIgnored))
+                .map_or(at, |run_at| run_at.max(at)),
             spec: Arc::new(spec),
             config: Arc::clone(config),
             last: Attempt::NONE,
@@ -218,7 +221,7 @@ impl JobState {
     /// Folds the outcome of an attempt.
     pub fn outcome(&mut self, name: &JobName, outcome: Recorded) -> Step {
         match self {
-            Self::Open(open) if outcome.attempt == open.next() => {
+            Self::Open(open) if outcome.attempt == open.next() || planted!(AnyAttemptCounts) => {
                 *self = open.after(name, &outcome);
                 Step::Changed
             }
@@ -287,7 +290,10 @@ impl JobState {
                 unread.held.push(Held::Control(verb, on, at));
                 Step::Changed
             }
-            (Self::Open(open), Verb::Cancel) => open.ask(Request::Cancel, on >= open.replayed),
+            (Self::Open(open), Verb::Cancel) => open.ask(
+                Request::Cancel,
+                on >= open.replayed || planted!(OldCancelCounts),
+            ),
             (Self::Open(open), Verb::Expire) => open.ask(Request::Expire, on == open.last),
             (Self::Open(open), Verb::Discard) => open.ask(Request::Discard, on == open.last),
             (Self::Open(open), Verb::Retry) => {
@@ -311,7 +317,7 @@ impl JobState {
         let Self::Final(over) = self else {
             return Step::Ignored;
         };
-        if on != over.last {
+        if on != over.last && !planted!(ReplayOfAnyAttempt) {
             return Step::Ignored;
         }
         let last = over.last;
@@ -346,6 +352,9 @@ impl Unread {
     /// Folds what came before the payload was there into what the job turned out to be.
     pub(crate) fn settle(self, name: &JobName, state: &mut JobState) {
         for held in self.held {
+            if planted!(HeldIsDropped) {
+                return;
+            }
             match held {
                 Held::Outcome(outcome) => state.outcome(name, outcome),
                 Held::Newer(version, attempt) => state.newer(version, attempt),
@@ -400,12 +409,19 @@ impl Open {
         let JobName::Named { id, .. } = name else {
             return None;
         };
-        if permanent || retry::is_used_up(failures, self.spec.max_attempts) {
+        let most = self.spec.max_attempts + u32::from(planted!(OneAttemptMore));
+        if permanent || retry::is_used_up(failures, most) {
             return None;
         }
-        let delay = retry::backoff(&self.config, id, outcome.attempt, failures);
+        let delay = match planted!(NoBackoff) {
+            true => std::time::Duration::ZERO,
+            false => retry::backoff(&self.config, id, outcome.attempt, failures),
+        };
         Some(Self {
-            last: outcome.attempt,
+            last: match planted!(AttemptReused) {
+                true => self.last,
+                false => outcome.attempt,
+            },
             failures,
             due: outcome.at.after(delay),
             ..self.clone()

@@ -3,6 +3,20 @@
 // A rule names every variant, so that a new one is decided everywhere; a test may say "anything else".
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
+/// Whether a bug is planted here: never without the feature, and then without any code.
+#[cfg(not(feature = "planted"))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+#[cfg(feature = "planted")]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::is($crate::planted::Bug::$bug)
+    };
+}
+
 pub mod answer;
 pub mod backlog;
 pub mod config;
@@ -19,6 +33,8 @@ pub mod ledger;
 pub mod message;
 pub mod number;
 pub mod outcome;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod retry;
 pub mod subject;
 pub mod submission;

@@ -202,8 +202,9 @@ impl Submission {
     #[must_use]
     pub fn is_same_job(&self, other: &Self) -> bool {
         self.kind == other.kind
-            && self.key == other.key
-            && self.priority.unwrap_or_default() == other.priority.unwrap_or_default()
+            && (planted!(ContentIgnored)
+                || (self.key == other.key
+                    && self.priority.unwrap_or_default() == other.priority.unwrap_or_default()))
             && self.run_at == other.run_at
     }
 

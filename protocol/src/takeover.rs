@@ -119,6 +119,10 @@ impl Takeover {
         match tail.newest_fence {
             // Somebody newer leads, or led before the lease's bucket was made anew. A new epoch is
             // had only by compare-and-set on our own lease: if that is gone, so are we.
+            _ if planted!(UnconditionalFence) => {
+                self.stage = Stage::Fencing;
+                Next::Step(Step::Fence(Sequence::new(u64::MAX)))
+            }
             Some(fence) if fence >= self.epoch => Next::Advance(fence),
             Some(_) | None => {
                 self.stage = Stage::Fencing;
@@ -135,6 +139,11 @@ impl Takeover {
         match answer {
             Answer::Stored(last) => {
                 self.stage = Stage::Listing { fence_last: *last };
+                #[cfg(feature = "planted")]
+                if planted!(BarrierFirst) {
+                    self.stage = Stage::Barrier(Listed::nothing(*last));
+                    return Next::Step(Step::Barrier);
+                }
                 Next::Step(Step::List)
             }
             // Something was stored since we looked.
@@ -155,6 +164,14 @@ impl Takeover {
 
     /// The work queue was listed.
     pub fn listed(&mut self, subjects: &Subjects, listing: &[String]) -> Next {
+        #[cfg(feature = "planted")]
+        if let Stage::CatchingUp { listed, .. } = &mut self.stage {
+            let Some(found) = read_listing(subjects, self.epoch, listed.fence_last, listing) else {
+                return Next::Step(Step::List);
+            };
+            *listed = found;
+            return Next::Wait;
+        }
         let Stage::Listing { fence_last } = self.stage else {
             return Next::Wait;
         };
@@ -175,8 +192,16 @@ impl Takeover {
         match answer {
             Answer::Stored(barrier) => {
                 let (barrier, listed) = (*barrier, take(listed));
+                #[cfg(feature = "planted")]
+                let barrier = match planted!(NoCatchUp) {
+                    true => Sequence::new(0),
+                    false => barrier,
+                };
                 self.stage = Stage::CatchingUp { listed, barrier };
-                Next::Wait
+                match planted!(BarrierFirst) {
+                    true => Next::Step(Step::List),
+                    false => Next::Wait,
+                }
             }
             Answer::Duplicate(_)
             | Answer::Occupied
@@ -194,7 +219,9 @@ impl Takeover {
     pub fn caught_up(&mut self, folded: Sequence, is_read: impl Fn(&AttemptName) -> bool) -> Next {
         match &mut self.stage {
             Stage::CatchingUp { listed, barrier }
-                if folded >= *barrier && listed.attempts.iter().all(is_read) =>
+                if folded >= *barrier
+                    && (planted!(UnreadIsLed) || listed.attempts.iter().all(is_read))
+                    && !(planted!(BarrierFirst) && listed.strangers == u64::MAX) =>
             {
                 Next::Lead(take(listed))
             }
@@ -207,6 +234,19 @@ impl Takeover {
     }
 }
 
+#[cfg(feature = "planted")]
+impl Listed {
+    /// Before the listing that comes too late.
+    const fn nothing(fence_last: Sequence) -> Self {
+        Self {
+            fence_last,
+            attempts: Vec::new(),
+            old_fences: Vec::new(),
+            strangers: u64::MAX,
+        }
+    }
+}
+
 fn take(listed: &mut Listed) -> Listed {
     Listed {
         fence_last: listed.fence_last,
@@ -214,6 +254,12 @@ fn take(listed: &mut Listed) -> Listed {
         old_fences: std::mem::take(&mut listed.old_fences),
         strangers: listed.strangers,
     }
+}
+
+/// How many records a fence has: one more than a write of an older leader can reach.
+#[must_use]
+pub fn fence_len() -> u64 {
+    if planted!(ShortFence) { 1 } else { FENCE_LEN }
 }
 
 /// Reads a listing. `None`: it does not show the whole fence of `epoch`, so it is older than that.
@@ -245,7 +291,7 @@ pub fn read_listing(
     }
     listed.old_fences.sort_unstable();
     listed.old_fences.dedup();
-    (own == FENCE_LEN).then_some(listed)
+    (own == fence_len() || planted!(StaleListing)).then_some(listed)
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl Window {
     /// Whether another write may start.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        !self.broken && self.flights.len() < self.width
+        !self.broken && (self.flights.len() < self.width || planted!(WindowTooWide))
     }
 
     /// Starts a write: what it is, and the sequence it must carry as the expected last.
@@ -170,6 +170,11 @@ impl Window {
             Answer::Occupied => Refusal::Occupied,
             Answer::Full(_) => Refusal::Full,
             Answer::WrongLast => Refusal::WrongLast,
+            Answer::Unanswered if planted!(UnansweredIsRefused) => Refusal::Full,
+            Answer::Unanswered if planted!(UnansweredIsStored) => {
+                self.flights.remove(at);
+                return Landing::Stored(flight, expected.next());
+            }
             Answer::Busy | Answer::NoResponders | Answer::Unanswered => {
                 return Landing::InDoubt(format!("a write was answered with {answer:?}"));
             }
@@ -191,7 +196,7 @@ impl Window {
     fn refused(&mut self, at: usize, refusal: Refusal) -> Landing {
         self.flights[at].2 = Some(refusal);
         self.broken = true;
-        if self.all_answered() {
+        if self.all_answered() || planted!(SettledEarly) {
             self.settle(None)
         } else {
             Landing::Waits
@@ -207,7 +212,8 @@ impl Window {
         let Some(&(_, expected, first)) = self.flights.front() else {
             return Landing::Waits;
         };
-        if first == Some(Refusal::WrongLast) || stored.is_some_and(|(_, at)| at > expected.next()) {
+        let is_unexplained = first == Some(Refusal::WrongLast) && !planted!(UnexplainedIsResent);
+        if is_unexplained || stored.is_some_and(|(_, at)| at > expected.next()) {
             return Landing::InDoubt(format!(
                 "a write that expected {expected} was refused, and none of ours explains it"
             ));

@@ -71,6 +71,9 @@ impl Connection {
     #[must_use]
     pub fn suspects(&self, count: u64, stored: Timestamp, now: Moment) -> bool {
         let broker_now = self.broker_time.after(now.since(self.at));
+        if planted!(CountAloneIsSuspect) {
+            return count > 1;
+        }
         count > 1 || stored <= self.broker_time || broker_now.since(stored) >= FRESH_FOR
     }
 

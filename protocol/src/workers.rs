@@ -143,7 +143,7 @@ impl Workers {
             WorkerSays::LetGo { worker, let_go } => {
                 self.worker(now, &worker);
                 self.let_go
-                    .retain(|(heard, ..)| now.since(*heard) < LET_GO_WITHIN);
+                    .retain(|(heard, ..)| now.since(*heard) < LET_GO_WITHIN || planted!(LetGoLate));
                 let let_go = let_go.into_iter().map(|taken| (now, worker.clone(), taken));
                 self.let_go.extend(let_go);
                 self.look_at = Some(now);
@@ -221,7 +221,9 @@ impl Workers {
     fn took(&mut self, worker: &WorkerId, taken: Taken) {
         if let Some(before) = self.holders.get(&taken.accepted) {
             // An older announcement than the one we have: it was overtaken on its way.
-            if (before.attempt, before.delivery) > (taken.attempt, taken.delivery) {
+            if (before.attempt, before.delivery) > (taken.attempt, taken.delivery)
+                && !planted!(OlderAnnouncementCounts)
+            {
                 return;
             }
         }
@@ -252,7 +254,7 @@ impl Workers {
         if self
             .holders
             .get(&accepted)
-            .is_some_and(|holder| holder.attempt <= attempt)
+            .is_some_and(|holder| holder.attempt <= attempt && !planted!(RescueOfWhatIsOver))
         {
             self.release(accepted);
         }
@@ -266,7 +268,9 @@ impl Workers {
             worker.handles.clear();
             worker.missing_since.get_or_insert(now);
             for accepted in std::mem::take(&mut worker.holds) {
-                if let Some(holder) = self.holders.get_mut(&accepted) {
+                if planted!(GoneIsForgotten) {
+                    self.holders.remove(&accepted);
+                } else if let Some(holder) = self.holders.get_mut(&accepted) {
                     holder.handed_on = true;
                 }
             }

@@ -25,7 +25,8 @@ impl Coordinator {
         listed: Listed,
         effects: &mut Effects,
     ) {
-        let window = Window::new(self.width, listed.fence_last).tagged_from(self.next_tag);
+        let tag = if planted!(OldTags) { 1 } else { self.next_tag };
+        let window = Window::new(self.width, listed.fence_last).tagged_from(tag);
         let mut leader = Leader::new(epoch, listed.fence_last, window, now);
         for name in &listed.attempts {
             self.adopt(&mut leader, name, listed.fence_last);
@@ -65,7 +66,10 @@ impl Coordinator {
         if job.name != name.job || open.next() != name.attempt {
             return;
         }
-        let key = open.spec.key.clone();
+        if planted!(AdoptsNothing) {
+            return;
+        }
+        let key = open.spec.key.clone().filter(|_| !planted!(AdoptedKeyFree));
         self.backlog.remove(name.accepted);
         if let Some(key) = &key {
             self.backlog.occupy(key, name.accepted);
@@ -305,7 +309,10 @@ impl Room {
         let slots = capacity.map_or(0, |capacity| capacity.slots);
         Self {
             places: slots.saturating_mul(PLACES_PER_SLOT).max(PLACES_MIN),
-            outstanding_max: config.max_outstanding.map_or(u64::MAX, u64::from),
+            outstanding_max: config
+                .max_outstanding
+                .filter(|_| !planted!(LimitIgnored))
+                .map_or(u64::MAX, u64::from),
         }
     }
 

@@ -25,13 +25,16 @@ impl Coordinator {
         };
         // It leaves the backlog at once: it must not start while its request is on its way.
         while let Some(accepted) = self.backlog.take_expired(now) {
+            if planted!(ExpiredIsDispatched) {
+                continue;
+            }
             leader.errands.add(accepted);
         }
         while let Some(accepted) = leader.errands.next(now) {
             let record = self
                 .ledger
                 .job(accepted)
-                .filter(|_| !leader.outstanding.contains_key(&accepted))
+                .filter(|_| !leader.outstanding.contains_key(&accepted) || planted!(EndsWhatIsOut))
                 .and_then(|job| {
                     let never = leader.unsendable.get(&accepted);
                     ending(&self.subjects, accepted, job, never)
@@ -81,13 +84,16 @@ impl Coordinator {
         effects.pings = self.workers.pings(now);
         let ledger = &self.ledger;
         let delay = |accepted: Accepted, attempt: Attempt| {
-            let out = leader.outstanding.get(&accepted)?;
+            let Some(out) = leader.outstanding.get(&accepted) else {
+                return planted!(RescueOfWhatIsOver).then_some(Duration::ZERO);
+            };
             if out.attempt != attempt {
                 return None;
             }
             let config = ledger.queue_config(&out.queue)?;
             let millis = match out.key {
-                Some(_) => config.rescue_keyed_ms,
+                Some(_) if !planted!(KeyedRescuedSoon) => config.rescue_keyed_ms,
+                Some(_) => config.rescue_ms,
                 None => config.rescue_ms,
             };
             millis.map(Duration::from_millis)
@@ -107,6 +113,9 @@ fn ending(
     never: Option<&String>,
 ) -> Option<RecordWrite> {
     let (attempt, outcome) = match (&job.state, never) {
+        (JobState::Open(open), None) if open.request.is_none() && planted!(EndsWithoutRequest) => {
+            (open.next(), requested(Request::Expire))
+        }
         (JobState::Open(Open { request: None, .. }), None) => {
             let why = "its time to start has passed";
             return Some(request(subjects, accepted, job, (Verb::Expire, why)));

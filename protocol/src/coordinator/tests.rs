@@ -7,4 +7,4 @@ mod fold;
 mod leading;
 mod people;
 mod script;
-pub(super) mod shown;
+mod shown;

@@ -51,6 +51,9 @@ impl Lease {
     /// A progress ack is on its way; the next one is due a third of the lease later.
     pub fn progress_sent(&mut self, now: Moment) {
         self.progress_due = now.after(self.length / 3);
+        if planted!(LeaseByHope) {
+            self.deadline = now.after(trusted(self.length));
+        }
     }
 
     /// The broker confirmed the progress ack that was sent at `sent`.
@@ -58,7 +61,7 @@ impl Lease {
     /// A confirmation that arrives after the deadline extends nothing: the broker confirms stale
     /// ones too, and another worker may hold the message.
     pub fn progress_confirmed(&mut self, sent: Moment, now: Moment) {
-        if self.holds(now) {
+        if self.holds(now) || planted!(LateConfirmationCounts) {
             self.deadline = self.deadline.max(sent.after(trusted(self.length)));
         }
     }

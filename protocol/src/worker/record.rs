@@ -80,6 +80,8 @@ impl Asking {
             return Decided::Open;
         }
         match answer {
+            Answer::Unanswered if planted!(UnansweredIsRecorded) => return Decided::Recorded,
+            Answer::NoResponders if planted!(NoRespondersIsRecorded) => return Decided::Recorded,
             Answer::Stored(_) => return Decided::Recorded,
             Answer::Occupied | Answer::Duplicate(_) | Answer::WrongLast | Answer::Unanswered => {
                 self.state = State::ask(Question::Read, asks);

@@ -97,7 +97,7 @@ impl Run {
             run.end(out);
         } else if now < delivery.start_at {
             run.stage = Stage::Held;
-        } else if delivery.suspect || delivery.count > 1 {
+        } else if (delivery.suspect || delivery.count > 1) && !planted!(NoCheckOnRedelivery) {
             run.check(now, out);
         } else {
             run.ready(now, out);
@@ -167,12 +167,14 @@ impl Run {
             Event::Finished(finish) => self.finished(finish, now, out),
             Event::Cancel => self.cancel_requested(now, out),
             Event::HandedOn => {
-                self.lost_until = None;
+                if !planted!(LetGoAfterHandedOn) {
+                    self.lost_until = None;
+                }
                 self.lose(now, out);
             }
             Event::Lost => {
                 self.may_nak = false;
-                if self.keyed {
+                if self.keyed && !planted!(LostIsIgnored) {
                     let deadline = self.lease.holds(now).then_some(self.lease.deadline());
                     self.lost_until = self.lost_until.or(deadline);
                     self.lose(now, out);
@@ -286,7 +288,7 @@ impl Run {
 
     /// Nothing speaks against running it, as far as the ledger goes.
     fn ready(&mut self, now: Moment, out: &mut Vec<Effect>) {
-        if self.count > DELIVERIES_MAX {
+        if self.count > DELIVERIES_MAX && !planted!(RunsForEver) {
             let text = match self.plan {
                 Plan::PassOn => {
                     "handed out 5 times without an outcome; the last worker has no handler for its kind, or does not know its version"
@@ -412,12 +414,19 @@ impl Run {
                     self.cancel(CancelReason::LeaseLost, now, out);
                 }
             }
+            #[cfg(feature = "planted")]
+            Stage::Recording { .. } if planted!(NakAfterDeadline) => {
+                out.push(Effect::Nak(Duration::ZERO))
+            }
             // The outcome is still worth writing: the first one wins.
             Stage::Recording { .. } | Stage::Over => {}
         }
     }
 
     fn record(&mut self, body: Vec<u8>, now: Moment, out: &mut Vec<Effect>) {
+        if planted!(AckFirst) {
+            out.push(Effect::Ack);
+        }
         let asking = Asking::start(Question::Write, &mut self.asks(now, out));
         self.stage = Stage::Recording { body, asking };
     }
@@ -429,8 +438,8 @@ impl Run {
 
     /// Gives the delivery back, if it is certainly still ours.
     fn release(&mut self, delay: Duration, now: Moment, out: &mut Vec<Effect>) {
-        if self.lease.holds(now) {
-            if self.may_nak {
+        if self.lease.holds(now) || planted!(NakAfterDeadline) {
+            if self.may_nak || planted!(NakAfterDeadline) {
                 out.push(Effect::Nak(delay));
             } else if !self.is_running() {
                 out.push(Effect::LetGo(self.lease.deadline()));
@@ -442,7 +451,8 @@ impl Run {
     /// Ends a run that was told to stop. Nobody else runs it before its lease ends, unless the
     /// leader hears of it; while its handler still runs here, the leader must not.
     fn abandon(&mut self, out: &mut Vec<Effect>) {
-        if let Some(until) = self.lost_until.filter(|_| !self.is_running()) {
+        let is_running = self.is_running() && !planted!(LetGoBesideHandler);
+        if let Some(until) = self.lost_until.filter(|_| !is_running) {
             out.push(Effect::LetGo(until));
         }
         self.end(out);

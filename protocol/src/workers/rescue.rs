@@ -40,7 +40,8 @@ impl Workers {
                 let Some(holder) = self.holders.get_mut(accepted) else {
                     continue;
                 };
-                let wait = delay(*accepted, holder.attempt).filter(|_| !holder.handed_on);
+                let wait = delay(*accepted, holder.attempt)
+                    .filter(|_| !holder.handed_on || planted!(RescuedAgain));
                 let Some(ripe) = wait.map(|wait| since.after(wait)) else {
                     continue;
                 };
@@ -77,9 +78,11 @@ impl Workers {
             // By its ack subject too: a broker that was killed counts deliveries anew.
             let is_its = holder.worker == worker
                 && (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery)
-                && holder.ack == taken.ack;
+                && (holder.ack == taken.ack || planted!(LetGoByCount));
             let is_late = now.since(heard) >= LET_GO_WITHIN;
-            if is_late || !is_its || holder.handed_on {
+            let is_its = is_its || planted!(LetGoOfAnother);
+            let is_late = is_late && !planted!(LetGoLate);
+            if is_late || !is_its || (holder.handed_on && !planted!(RescuedAgain)) {
                 continue;
             }
             if delay(taken.accepted, taken.attempt).is_some() {

@@ -136,9 +136,9 @@ fn the_judge_shares_no_rule_with_what_it_judges() {
     );
 }
 
-/// The simulation stands beside the rules that it runs, and is compiled for tests alone.
+/// Simulations stand beside the rules that they run, and are compiled for tests alone.
 fn is_simulation(path: &str) -> bool {
-    path.ends_with("/sim.rs") || path.contains("/sim/")
+    path.ends_with("/sim.rs") || path.starts_with("simulation/")
 }
 
 /// Whether `word` stands in the line and ends there: `.await` is not in `.awaits(`.
