@@ -128,10 +128,7 @@ fn number(id: &str) -> Option<u64> {
 
 /// Every answer to a submission fits the ledger, and nothing else is in it.
 fn submissions(evidence: &Evidence) -> Vec<Checking> {
-    let mut lost = Checking::new(
-        "accepted_and_lost",
-        "answers that the ledger contradicts",
-    );
+    let mut lost = Checking::new("accepted_and_lost", "answers that the ledger contradicts");
     let mut twice = Checking::new("accepted_twice", "ids accepted more than once");
     let mut phantom = Checking::new("phantoms", "jobs that nobody submitted so");
     let mut denied = Checking::new("wrongly_denied", "answered as not stored, and stored by it");
