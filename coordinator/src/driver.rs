@@ -142,7 +142,7 @@ impl Driver {
 
     async fn leadership(&mut self, event: &Leadership) {
         tracing::info!(?event, "leadership");
-        fail_point!("coordinator.election.heard");
+        fail_point!("coordinator.election-heard");
         match event {
             Leadership::Acquired { epoch } => self.event(Event::Won(*epoch)).await,
             Leadership::Suspended { .. } => self.event(Event::Suspended).await,
@@ -209,7 +209,7 @@ impl Driver {
 
     async fn entries(&mut self, entries: Vec<Entry>) {
         self.progress = boot_now();
-        fail_point!("coordinator.fold.before");
+        fail_point!("coordinator.fold-before");
         for entry in entries {
             let effects = self.fold(&entry);
             self.perform(effects).await;
@@ -269,7 +269,7 @@ impl Driver {
         if self.stand_at.is_some_and(|at| folded >= at) {
             self.stand_at = None;
             tracing::info!(%folded, "caught up with the ledger: standing for leadership");
-            fail_point!("coordinator.election.campaign");
+            fail_point!("coordinator.election-campaign");
             self.election.campaign();
         }
     }

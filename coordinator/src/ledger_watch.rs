@@ -101,7 +101,7 @@ pub(crate) async fn ask(broker: Broker, folded: Sequence) -> Done {
     {
         return Done::Unanswered(error.to_string());
     }
-    fail_point!("coordinator.door.look");
+    fail_point!("coordinator.door-look");
     let limit = u64::try_from(state.config.max_bytes)
         .ok()
         .filter(|limit| *limit > 0);

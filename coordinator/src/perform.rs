@@ -113,7 +113,7 @@ fn stopped(driver: &mut Driver, stop: &Stop) {
 
 /// Gives leadership back, so that another takes over at once.
 pub(crate) async fn leave(driver: &mut Driver) {
-    fail_point!("coordinator.leave.before");
+    fail_point!("coordinator.leave-before");
     driver.work.drop_writes();
     // What a follower would be told to do now, nobody needs any more.
     drop(driver.rules.handle(driver.clock.now(), Event::Lost));
@@ -122,7 +122,7 @@ pub(crate) async fn leave(driver: &mut Driver) {
         Ok(()) => tracing::info!("gave leadership back"),
         Err(error) => tracing::debug!(%error, "had no leadership to give back"),
     }
-    fail_point!("coordinator.leave.after");
+    fail_point!("coordinator.leave-after");
     driver.election.stop().await;
 }
 
@@ -141,11 +141,11 @@ async fn payload(broker: Broker, accepted: Accepted) -> Done {
 }
 
 async fn write(broker: Broker, record: RecordWrite) -> Done {
-    fail_point!("coordinator.record.before");
+    fail_point!("coordinator.record-before");
     let answer: Answer = broker
         .write(record.subject, HeaderMap::new(), record.body.into())
         .await;
-    fail_point!("coordinator.record.after");
+    fail_point!("coordinator.record-after");
     Done::Wrote(record.accepted, answer)
 }
 
@@ -170,7 +170,7 @@ async fn turn_door(broker: Broker, change: DoorChange) -> Done {
 }
 
 async fn purge_fence(broker: Broker, epoch: Epoch) -> Done {
-    fail_point!("coordinator.purge.before");
+    fail_point!("coordinator.purge-before");
     let subject = broker.subjects().fence_of(epoch);
     let stream = broker
         .jetstream()
@@ -184,7 +184,7 @@ async fn purge_fence(broker: Broker, epoch: Epoch) -> Done {
             .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    fail_point!("coordinator.purge.after");
+    fail_point!("coordinator.purge-after");
     if let Err(error) = purged {
         tracing::debug!(error, %epoch, "failed to purge an old fence; a later leader does it");
     }

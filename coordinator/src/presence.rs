@@ -64,7 +64,7 @@ pub(crate) async fn rescue(broker: &Broker, rescue: &Rescue) {
         attempt,
         ..
     } = rescue;
-    fail_point!("coordinator.rescue.before");
+    fail_point!("coordinator.rescue-before");
     tracing::info!(%worker, job = %accepted, %attempt, "the worker is missing: handing its job on");
     if let Err(error) = broker
         .client()
@@ -73,7 +73,7 @@ pub(crate) async fn rescue(broker: &Broker, rescue: &Rescue) {
     {
         tracing::warn!(%error, "failed to hand a job on; its lease ends by itself");
     }
-    fail_point!("coordinator.rescue.after");
+    fail_point!("coordinator.rescue-after");
 }
 
 /// Asks all workers to say what they are and run.

@@ -76,18 +76,14 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
     let env = Environment::of_process();
     let connection = Connection::resolve(&settings.connection, &env)?;
     tracing::info!(coordinator = %settings.name, namespace = %settings.namespace, connection = connection.describe(), "starting");
-    let Some(broker) = connected(&connection, &settings, &shutdown).await? else {
+    let Some(ready) = Box::pin(ready(&connection, &settings, &shutdown)).await? else {
         return Ok(());
     };
-    let Some(()) = provisioned(&broker, &settings, &shutdown).await? else {
-        return Ok(());
-    };
-    let Some((election, elections)) = elected(&settings, &shutdown).await? else {
-        return Ok(());
-    };
-    let Some(stand_at) = shutdown.run_until_cancelled(ledger_end(&broker)).await else {
-        return Ok(());
-    };
+    let Ready {
+        broker,
+        election: (election, elections),
+        stand_at,
+    } = ready;
     let me = Identity {
         name: settings.name.to_string(),
         incarnation: election.incarnation().to_string(),
@@ -166,6 +162,37 @@ fn subscribe(broker: &Broker, error: &async_nats::SubscribeError) -> RunError {
     }
 }
 
+/// What a coordinator needs of the broker before it can begin.
+struct Ready {
+    broker: Broker,
+    election: (Election, Events),
+    /// Where the ledger ended: whoever has folded up to here is a hot standby.
+    stand_at: Sequence,
+}
+
+/// Gets all of it; weather is waited out. `None`: told to stop meanwhile.
+async fn ready(
+    connection: &Connection,
+    settings: &RunSettings,
+    shutdown: &CancellationToken,
+) -> Result<Option<Ready>, RunError> {
+    let Some(broker) = connected(connection, settings, shutdown).await? else {
+        return Ok(None);
+    };
+    let Some(()) = provisioned(&broker, settings, shutdown).await? else {
+        return Ok(None);
+    };
+    let Some(election) = elected(settings, shutdown).await? else {
+        return Ok(None);
+    };
+    let end = shutdown.run_until_cancelled(ledger_end(&broker)).await;
+    Ok(end.map(|stand_at| Ready {
+        broker,
+        election,
+        stand_at,
+    }))
+}
+
 /// Connects; weather is waited out. `None`: told to stop meanwhile.
 async fn connected(
     connection: &Connection,
@@ -231,7 +258,7 @@ async fn elected(
 ) -> Result<Option<(Election, Events)>, RunError> {
     let mut wait = AGAIN_AFTER.0;
     loop {
-        let start = Election::start(election_config(settings));
+        let start = Box::pin(Election::start(election_config(settings)));
         match shutdown.run_until_cancelled(start).await {
             None => return Ok(None),
             Some(Ok(started)) => return Ok(Some(started)),

@@ -45,27 +45,27 @@ pub(crate) async fn take(
 ) -> (Epoch, Taken) {
     let taken = match step {
         Step::Look => {
-            fail_point!("coordinator.look.before");
+            fail_point!("coordinator.look-before");
             let (tail, facts) = futures::join!(work_tail(&broker), ledger_facts(&broker, folded));
-            fail_point!("coordinator.look.after");
+            fail_point!("coordinator.look-after");
             Taken::Looked(tail, facts)
         }
         Step::Fence(expected) => {
-            fail_point!("coordinator.fence.before");
+            fail_point!("coordinator.fence-before");
             let answer = fence(&broker, epoch, expected).await;
-            fail_point!("coordinator.fence.after");
+            fail_point!("coordinator.fence-after");
             Taken::Fenced(answer)
         }
         Step::List => {
-            fail_point!("coordinator.list.before");
+            fail_point!("coordinator.list-before");
             let listing = list(&broker).await;
-            fail_point!("coordinator.list.after");
+            fail_point!("coordinator.list-after");
             Taken::Listed(listing)
         }
         Step::Barrier => {
-            fail_point!("coordinator.barrier.before");
+            fail_point!("coordinator.barrier-before");
             let answer = barrier(&broker, &me, epoch).await;
-            fail_point!("coordinator.barrier.after");
+            fail_point!("coordinator.barrier-after");
             Taken::Barred(answer)
         }
         Step::Audit => {

@@ -99,7 +99,7 @@ impl WorkQueue {
         let subject = self.broker.subjects().work(&dispatch.name);
         let reply = format!("{}.{}.{}", self.inbox, self.run, dispatch.tag);
         let headers = headers(dispatch, content.headers());
-        fail_point!("coordinator.dispatch.before");
+        fail_point!("coordinator.dispatch-before");
         let sent = self
             .broker
             .client()
@@ -119,7 +119,7 @@ impl WorkQueue {
             }
             Ok(()) => {}
         }
-        fail_point!("coordinator.dispatch.after");
+        fail_point!("coordinator.dispatch-after");
         self.open.push_back((dispatch.tag, boot_now()));
     }
 
@@ -183,7 +183,7 @@ impl WorkQueue {
         if run != self.run {
             return None;
         }
-        fail_point!("coordinator.dispatch.answered");
+        fail_point!("coordinator.dispatch-answered");
         if let Some(at) = self.open.iter().position(|(open, _)| *open == tag) {
             self.open.remove(at);
         }

@@ -3,7 +3,7 @@
 //! nothing of this crate is compiled into them.
 //!
 //! Two variables of the environment say what happens:
-//! * `FAIL_POINT=coordinator.fence.after=kill`: at the first visit the process sends itself SIGKILL;
+//! * `FAIL_POINT=coordinator.fence-after=kill`: at the first visit the process sends itself SIGKILL;
 //!   `=stop` SIGSTOP; `=pause` keeps the thread for [`PAUSE`].
 //! * `FAIL_POINT_LOG=<file>`: each point's 1st, 2nd, 4th, 8th … visit is written there as
 //!   `<point> <count>`.
@@ -23,44 +23,44 @@ pub const PAUSE: Duration = Duration::from_millis(700);
 
 /// Every point, in the order in which a job meets them.
 pub const ALL: [&str; 38] = [
-    "coordinator.election.campaign",
-    "coordinator.election.heard",
-    "coordinator.look.before",
-    "coordinator.look.after",
-    "coordinator.fence.before",
-    "coordinator.fence.record",
-    "coordinator.fence.after",
-    "coordinator.list.before",
-    "coordinator.list.after",
-    "coordinator.barrier.before",
-    "coordinator.barrier.after",
-    "coordinator.purge.before",
-    "coordinator.purge.after",
-    "coordinator.fold.before",
-    "coordinator.dispatch.before",
-    "coordinator.dispatch.after",
-    "coordinator.dispatch.answered",
-    "coordinator.record.before",
-    "coordinator.record.after",
-    "coordinator.rescue.before",
-    "coordinator.rescue.after",
-    "coordinator.door.look",
-    "coordinator.leave.before",
-    "coordinator.leave.after",
-    "worker.pull.after",
-    "worker.announce.before",
-    "worker.announce.after",
-    "worker.lookup.before",
-    "worker.handler.before",
-    "worker.handler.after",
-    "worker.outcome.before",
-    "worker.outcome.after",
-    "worker.outcome.answered",
-    "worker.ack.before",
-    "worker.ack.after",
-    "worker.nak.before",
-    "worker.progress.before",
-    "worker.progress.after",
+    "coordinator.election-campaign",
+    "coordinator.election-heard",
+    "coordinator.look-before",
+    "coordinator.look-after",
+    "coordinator.fence-before",
+    "coordinator.fence-record",
+    "coordinator.fence-after",
+    "coordinator.list-before",
+    "coordinator.list-after",
+    "coordinator.barrier-before",
+    "coordinator.barrier-after",
+    "coordinator.purge-before",
+    "coordinator.purge-after",
+    "coordinator.fold-before",
+    "coordinator.dispatch-before",
+    "coordinator.dispatch-after",
+    "coordinator.dispatch-answered",
+    "coordinator.record-before",
+    "coordinator.record-after",
+    "coordinator.rescue-before",
+    "coordinator.rescue-after",
+    "coordinator.door-look",
+    "coordinator.leave-before",
+    "coordinator.leave-after",
+    "worker.pull-after",
+    "worker.announce-before",
+    "worker.announce-after",
+    "worker.lookup-before",
+    "worker.handler-before",
+    "worker.handler-after",
+    "worker.outcome-before",
+    "worker.outcome-after",
+    "worker.outcome-answered",
+    "worker.ack-before",
+    "worker.ack-after",
+    "worker.nak-before",
+    "worker.progress-before",
+    "worker.progress-after",
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,13 +165,13 @@ mod tests {
 
     #[test]
     fn a_point_is_armed_by_its_name() {
-        let (point, action) = armed("coordinator.fence.after=kill");
+        let (point, action) = armed("coordinator.fence-after=kill");
         assert_eq!(
             (point.as_str(), action),
-            ("coordinator.fence.after", Action::Kill)
+            ("coordinator.fence-after", Action::Kill)
         );
-        assert_eq!(armed("worker.ack.before=stop").1, Action::Stop);
-        assert_eq!(armed("worker.ack.before=pause").1, Action::Pause);
+        assert_eq!(armed("worker.ack-before=stop").1, Action::Stop);
+        assert_eq!(armed("worker.ack-before=pause").1, Action::Pause);
     }
 
     #[test]

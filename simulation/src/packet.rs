@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    fn replied(&mut self, seat: Seat, name: Name, event: WorkerEvent) {
+    fn replied(&mut self, seat: Seat, name: (Accepted, Attempt), event: worker::Event) {
         if self.workers[seat.n].seat(seat.n) == seat && self.workers[seat.n].is_reached() {
             self.tell(seat.n, name, event);
         }

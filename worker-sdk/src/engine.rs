@@ -184,10 +184,10 @@ impl Engine {
         if self.took.is_empty() {
             return false;
         }
-        fail_point!("worker.announce.before");
+        fail_point!("worker.announce-before");
         self.announce();
         self.outbox.send();
-        fail_point!("worker.announce.after");
+        fail_point!("worker.announce-after");
         true
     }
 

@@ -143,10 +143,10 @@ impl Outbox {
 #[cfg(feature = "fail-points")]
 fn after(message: &OutboundMessage) -> Option<&'static str> {
     match message.payload.as_ref() {
-        b"+ACK" => Some("worker.ack.after"),
-        b"+WPI" => Some("worker.progress.after"),
+        b"+ACK" => Some("worker.ack-after"),
+        b"+WPI" => Some("worker.progress-after"),
         _ => match message.reply.as_ref()?.as_str().contains(".w.") {
-            true => Some("worker.outcome.after"),
+            true => Some("worker.outcome-after"),
             false => None,
         },
     }

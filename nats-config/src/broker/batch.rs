@@ -50,7 +50,7 @@ impl Broker {
                     .write(message.subject, message.headers, message.payload)
                     .await;
             }
-            fail_point!("coordinator.fence.record");
+            fail_point!("coordinator.fence-record");
             let sent = if place == 1 {
                 self.open(message).await
             } else {

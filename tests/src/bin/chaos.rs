@@ -10,6 +10,21 @@ use clap::Parser;
 use tests::chaos::arguments::Arguments;
 use tests::chaos::play::play;
 use tests::chaos::report::{last_line, report};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What a shell says of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Ctrl-C or SIGTERM.
+async fn told_to_end() {
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -32,7 +47,12 @@ async fn main() -> Result<ExitCode> {
         None => scratch.path().to_owned(),
     };
     // Boxed: it holds the whole system.
-    let played = Box::pin(play(&arguments, &folder)).await;
+    let played = Box::pin(play(&arguments, &folder));
+    let played = tokio::select! {
+        played = played => played,
+        // The run is dropped, and its servers and processes with it.
+        () = told_to_end() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
     let is_good = played
         .as_ref()
         .is_ok_and(|verdict| verdict.exit_code() == 0);

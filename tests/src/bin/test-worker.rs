@@ -9,9 +9,13 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tests::wait::eventually;
 use tokio::signal::unix::{SignalKind, signal};
 use worker_sdk::async_nats::ConnectOptions;
-use worker_sdk::{Bytes, JobContext, JobError, JobLog, Worker, WorkerOptions};
+use worker_sdk::{Bytes, JobContext, JobError, JobLog, Worker, WorkerBuilder, WorkerOptions};
+
+/// How long it tries to reach a broker that may be down.
+const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 /// Does what each payload says: `{"do":"work","ms":20}`.
 #[derive(Debug, Parser)]
@@ -83,11 +87,32 @@ enum What {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let log = JobLog::append(&arguments.log).context("open the log")?;
+    let log = Arc::new(log);
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let mut term = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
+    let starting = eventually("the broker", STARTS_WITHIN, async || {
+        builder(&arguments, Arc::clone(&log)).start().await
+    });
+    let worker = tokio::select! {
+        worker = starting => worker?,
+        _ = term.recv() => return Ok(()),
+    };
+    tracing::info!(worker = %worker.id(), "ready");
+    let patience = Duration::from_millis(arguments.patience);
+    let stopped = worker.run_until(term.recv(), patience).await;
+    tracing::info!(?stopped, "ended");
+    Ok(())
+}
+
+fn builder(arguments: &Arguments, log: Arc<JobLog>) -> WorkerBuilder {
     let options = WorkerOptions::new(&arguments.server, &arguments.name)
-        .connect(connect_options(&arguments))
+        .connect(connect_options(arguments))
         .slots(arguments.slots)
         .cancel_grace(Duration::from_secs(1))
-        .observer(Arc::new(log));
+        .observer(log);
     let mut builder = Worker::builder(options);
     for queue in &arguments.queue {
         let kinds = match arguments.kind.as_slice() {
@@ -98,17 +123,7 @@ async fn main() -> Result<()> {
             builder = builder.handle_bytes(kind, queue, run);
         }
     }
-    tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
-    let mut term = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
-    let worker = builder.start().await?;
-    tracing::info!(worker = %worker.id(), "ready");
-    let patience = Duration::from_millis(arguments.patience);
-    let stopped = worker.run_until(term.recv(), patience).await;
-    tracing::info!(?stopped, "ended");
-    Ok(())
+    builder
 }
 
 fn connect_options(arguments: &Arguments) -> ConnectOptions {

@@ -33,7 +33,7 @@ impl Dice {
 
     /// Whether one of `count` cases is there.
     pub fn one_in(&mut self, count: u64) -> bool {
-        self.next() % count == 0
+        self.next().is_multiple_of(count)
     }
 
     /// One of several.

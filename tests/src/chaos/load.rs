@@ -66,8 +66,8 @@ pub struct Wanted {
 pub fn wanted(seed: u64, n: u64) -> Wanted {
     let mut dice = Dice::new(seed, 1_000 + n);
     let millis = |dice: &mut Dice, to| Duration::from_millis(dice.between(0, to));
-    let work_ms = match dice.between(0, 19) {
-        // Long enough that a worker must keep its lease.
+    let work_ms = match dice.between(0, 15) {
+        // Long enough that a worker must keep its lease, and gives it back when it is told to end.
         0 => dice.between(1_000, 2_500),
         1..5 => dice.between(50, 300),
         _ => dice.between(0, 20),

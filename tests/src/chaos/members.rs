@@ -116,7 +116,7 @@ impl Member {
             }
             Program::Worker => {
                 command = Command::new(workspace_binary("test-worker")?);
-                command.args(["--server", &url, "--name", name, "--slots", "6"]);
+                command.args(["--server", &url, "--name", name, "--slots", "16"]);
                 command.args(["--queue", QUEUE, "--patience", "200", "--log"]);
                 // A log for each process: a line that a kill tore is the last one of its file.
                 let log = format!("{name}-{}.jsonl", self.starts);
@@ -213,9 +213,15 @@ impl Member {
     /// SIGTERM, and waits for its end.
     ///
     /// # Errors
-    /// When it does not run, or does not end: it is killed then.
+    /// When it does not run, or cannot be killed after it did not end.
     pub async fn end(&mut self) -> Result<()> {
         let name = self.name.clone();
+        if self.running()?.status()?.is_some() {
+            let text = format!("{name} ended by itself: {}", self.running()?.tail());
+            self.wrong.push(text);
+            self.bury();
+            return Ok(());
+        }
         let ended = self.running()?.terminate(LEAVES_WITHIN).await;
         match &ended {
             // One that has just been started does not listen to the signal yet.

@@ -1,6 +1,7 @@
 //! Carries out the plan of the faults, each at its time, several at once where they overlap, and
 //! heals what it hurt. It chooses nothing and judges nothing.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -20,6 +21,8 @@ use super::stage::{COORDINATORS, Seat, Servers, Stage, WORKERS};
 const COMES_WITHIN: Duration = Duration::from_secs(12);
 /// A fault that waits longer for its turn is not done: what it hurts is hurt already.
 const TURN_WITHIN: Duration = Duration::from_secs(15);
+/// The same for servers, of which one is hurt at a time: they must also work in between.
+const SERVERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Plays the whole plan from `start` on. Returns the faults in the order of their ends.
 pub async fn play(stage: &Stage, plan: Vec<Planned>, start: Instant) -> Vec<Done> {
@@ -185,17 +188,19 @@ async fn armed(stage: &Stage, who: Who, (point, action): (&'static str, Action))
     let hurt = Hurt::new(&member.name);
     let name = member.name.clone();
     let span = Duration::from_millis(2_000);
-    let came = {
-        let coming = member.comes_to_its_point(action, COMES_WITHIN, span);
-        tokio::pin!(coming);
-        tokio::select! {
-            came = &mut coming => came,
-            moved = make_leader(stage, &name), if point.starts_with("coordinator.") => {
-                moved?;
-                coming.await
-            }
-        }
+    let over = Cell::new(false);
+    let coming = async {
+        let came = member.comes_to_its_point(action, COMES_WITHIN, span).await;
+        over.set(true);
+        came
     };
+    // Both to their ends: whom the other one told to end, it also starts again.
+    let moving = make_leader(stage, &name, &over);
+    let (came, moved) = match point.starts_with("coordinator.") {
+        true => futures::join!(coming, moving),
+        false => (coming.await, Ok(())),
+    };
+    moved?;
     if came.is_err() || action == Action::Kill {
         member.disarm().await?;
     }
@@ -203,10 +208,13 @@ async fn armed(stage: &Stage, who: Who, (point, action): (&'static str, Action))
     Ok(hurt.saw(format!("came to {point}")))
 }
 
-/// Kills the leaders until the one of that name leads.
-async fn make_leader(stage: &Stage, name: &str) -> Result<()> {
+/// Tells the leaders to end until the one of that name leads, or it is over.
+async fn make_leader(stage: &Stage, name: &str, over: &Cell<bool>) -> Result<()> {
     for _ in 0..4 {
         rest(1_500).await;
+        if over.get() {
+            return Ok(());
+        }
         let leader = stage.leader()?;
         if COORDINATORS[leader] == name {
             return Ok(());
@@ -221,7 +229,7 @@ async fn make_leader(stage: &Stage, name: &str) -> Result<()> {
 }
 
 async fn hurt_servers(stage: &Stage, fault: Fault) -> Result<Hurt> {
-    let mut servers = within("its turn", TURN_WITHIN, stage.servers.lock()).await?;
+    let mut servers = within("its turn", SERVERS_WITHIN, stage.servers.lock()).await?;
     match fault {
         Fault::ServerKill { which, down_ms } => {
             let server = server(stage, &mut servers, which).await?;

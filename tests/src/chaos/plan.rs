@@ -87,17 +87,17 @@ fn fault_of(dice: &mut Dice, servers: usize) -> Fault {
             who: who(dice),
             down_ms,
         },
-        40..68 => server_fault(dice, servers),
-        68..74 => Fault::Cut { line: line(dice) },
-        74..80 => Fault::BlackHole {
+        40..62 => server_fault(dice, servers),
+        62..70 => Fault::Cut { line: line(dice) },
+        70..77 => Fault::BlackHole {
             line: line(dice),
             ms: dice.between(300, 5_000),
         },
-        80..85 => Fault::HalfOpen {
+        77..83 => Fault::HalfOpen {
             line: line(dice),
             ms: dice.between(300, 5_000),
         },
-        85..90 => Fault::Delay {
+        83..89 => Fault::Delay {
             line: line(dice),
             ms: dice.between(500, 3_000),
             by_ms: dice.between(20, 300),
@@ -116,7 +116,7 @@ fn past_the_lease(dice: &mut Dice) -> u64 {
 }
 
 fn server_fault(dice: &mut Dice, servers: usize) -> Fault {
-    let down_ms = dice.between(0, 2_500);
+    let down_ms = dice.between(0, 1_500);
     let which = match dice.between(0, 3) {
         0 => Which::LedgerLeader,
         1 => Which::WorkLeader,
@@ -130,7 +130,7 @@ fn server_fault(dice: &mut Dice, servers: usize) -> Fault {
         },
         6..8 => Fault::ServerStop {
             which,
-            ms: dice.between(1_500, 6_000),
+            ms: dice.between(1_500, 4_000),
         },
         8 => Fault::ServerTerm { which, down_ms },
         _ if servers > 1 => Fault::ServersKill { down_ms },

@@ -130,8 +130,8 @@ pub fn invalid(
         evidence.book.jobs.len() as u64,
         least.jobs * 7 / 10,
     );
-    ask("faults done", done, least.faults * 8 / 10);
-    ask("faults that bit", bit, least.faults / 2);
+    ask("faults done", done, least.faults * 7 / 10);
+    ask("faults that bit", bit, least.faults * 4 / 10);
     ask(
         "unknown answers",
         said(|said| matches!(said, Said::Unknown(_))),

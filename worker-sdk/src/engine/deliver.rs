@@ -93,7 +93,7 @@ impl Engine {
             return;
         };
         self.queues[at].pulls.received(now);
-        fail_point!("worker.pull.after");
+        fail_point!("worker.pull-after");
         let Some(lease) = self.queues[at].lease else {
             return;
         };

@@ -27,7 +27,7 @@ impl Engine {
         match what {
             "w" if nobody => self.tell(id, Event::Written(ask, Answer::NoResponders), now),
             "w" => {
-                fail_point!("worker.outcome.answered");
+                fail_point!("worker.outcome-answered");
                 let answer = Answer::parse(&message.payload);
                 self.tell(id, Event::Written(ask, answer), now);
             }

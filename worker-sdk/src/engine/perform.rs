@@ -41,14 +41,14 @@ impl Engine {
         };
         match effect {
             Effect::Read(ask) => {
-                fail_point!("worker.lookup.before");
+                fail_point!("worker.lookup-before");
                 let (broker, name) = (self.broker.clone(), entry.work.name.clone());
                 self.lookups.spawn(async move {
                     Looked::Outcome(id, ask, lookup::outcome(&broker, &name).await)
                 });
             }
             Effect::Write(ask) => {
-                fail_point!("worker.outcome.before");
+                fail_point!("worker.outcome-before");
                 let body = entry.run.outcome().unwrap_or_default();
                 let body = Bytes::copy_from_slice(body);
                 let subject = self.subjects.outcome(&entry.work.name);
@@ -56,13 +56,13 @@ impl Engine {
                 self.outbox.insist(subject, Some(reply), body);
             }
             Effect::Progress(ask) => {
-                fail_point!("worker.progress.before");
+                fail_point!("worker.progress-before");
                 let ack = entry.work.ack.clone();
                 let reply = self.answer_to('p', id, ask);
                 self.outbox.ask(ack, reply, Bytes::from_static(b"+WPI"));
             }
             Effect::Start => {
-                fail_point!("worker.handler.before");
+                fail_point!("worker.handler-before");
                 self.start(id, now);
             }
             Effect::Cancel(reason) => {
@@ -79,12 +79,12 @@ impl Engine {
                 }
             }
             Effect::Ack => {
-                fail_point!("worker.ack.before");
+                fail_point!("worker.ack-before");
                 let ack = entry.work.ack.clone();
                 self.outbox.insist(ack, None, Bytes::from_static(b"+ACK"));
             }
             Effect::Nak(delay) => {
-                fail_point!("worker.nak.before");
+                fail_point!("worker.nak-before");
                 self.outbox.tell(entry.work.ack.clone(), nak(delay));
                 self.stopped.released += 1;
             }
@@ -154,7 +154,7 @@ impl Engine {
         let now = clock::now();
         match joined {
             Ok((task, (id, finish))) => {
-                fail_point!("worker.handler.after");
+                fail_point!("worker.handler-after");
                 self.tasks.remove(&task);
                 let finish = self.fitting(finish);
                 self.tell(id, Event::Finished(finish), now);
