@@ -294,10 +294,6 @@ impl Driver {
                 tracing::debug!("the ledger's consumer is being made anew already");
             }
         }
-        if self.watch.is_due(now, self.rules.is_leading()) {
-            let folded = self.rules.ledger().last_sequence();
-            let asked = ledger_watch::ask(self.broker.clone(), folded);
-            self.under_way.push(asked.boxed());
-        }
+        ledger_watch::look(self, now);
     }
 }

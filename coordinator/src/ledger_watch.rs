@@ -4,11 +4,13 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use nats_config::{Broker, Door};
 use protocol::door::Usage;
 use protocol::leadership::Moment;
 use protocol::number::Sequence;
 
+use crate::driver::Driver;
 use crate::inputs::Done;
 
 /// How often the ledger is asked while leading.
@@ -88,9 +90,18 @@ impl LedgerWatch {
     }
 }
 
+/// Asks when it is time to.
+pub(crate) fn look(driver: &mut Driver, now: Moment) {
+    if driver.watch.is_due(now, driver.rules.is_leading()) {
+        let folded = driver.rules.ledger().last_sequence();
+        let asked = ask(driver.broker.clone(), folded);
+        driver.under_way.push(asked.boxed());
+    }
+}
+
 /// Asks how full the ledger is and whether its door is open, and reads the record that was folded
 /// last: a stream that stopped still tells its size.
-pub(crate) async fn ask(broker: Broker, folded: Sequence) -> Done {
+async fn ask(broker: Broker, folded: Sequence) -> Done {
     let ledger = broker.names().ledger();
     let state = match broker.state(ledger).await {
         Ok(state) => state,
