@@ -102,6 +102,14 @@ pub(crate) enum Asked {
     Progress(u64),
 }
 
+/// The connection on which it comes, if that one keeps its order.
+const fn seat_of(packet: &Packet) -> Option<Seat> {
+    match packet {
+        Packet::Deliver { seat, .. } | Packet::Echo { seat, .. } => Some(*seat),
+        _ => None,
+    }
+}
+
 impl World {
     fn answer(&mut self, owner: Option<Owner>, event: Event<'static>) {
         self.packets
@@ -110,27 +118,36 @@ impl World {
 
     /// What comes to a worker on one connection keeps its order, and waits while it stands still.
     fn first_of_its_kind(&self, at: usize) -> Option<usize> {
-        let seat = |packet: &Packet| match packet {
-            Packet::Deliver { seat, .. } | Packet::Echo { seat, .. } => Some(*seat),
-            _ => None,
-        };
         let is_held = |n: usize| self.workers[n].is_paused;
         match self.packets.get(at)? {
             Packet::Reply { seat, .. } if is_held(seat.n) => None,
-            packet => match seat(packet) {
+            packet => match seat_of(packet) {
                 None => Some(at),
                 Some(own) if is_held(own.n) => None,
-                Some(own) => self.packets.iter().position(|p| seat(p) == Some(own)),
+                Some(own) => self.packets.iter().position(|p| seat_of(p) == Some(own)),
             },
         }
+    }
+
+    /// Something else comes first; what waits for the same connection keeps its order.
+    fn later(&mut self, at: usize) {
+        let own = self.packets.get(at).and_then(seat_of);
+        if own.is_none() {
+            let held = self.packets.remove(at);
+            self.packets.extend(held);
+            return;
+        }
+        let all = std::mem::take(&mut self.packets);
+        let (held, others): (Vec<Packet>, Vec<Packet>) =
+            all.into_iter().partition(|packet| seat_of(packet) == own);
+        self.packets.extend(others);
+        self.packets.extend(held);
     }
 
     /// A packet arrives. `is_late`: who sent it gave up waiting; it arrives later still, or never.
     pub(crate) fn packet(&mut self, at: usize, is_late: bool) {
         let Some(at) = self.first_of_its_kind(at) else {
-            // Something else first.
-            let held = self.packets.remove(at);
-            self.packets.extend(held);
+            self.later(at);
             return;
         };
         let Some(packet) = self.packets.remove(at) else {

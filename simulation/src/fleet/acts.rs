@@ -116,6 +116,9 @@ impl World {
         let entry = &self.workers[n].runs[&name];
         let work = self.broker.work.get(&entry.token.at);
         let lapsed = work.is_some_and(|work| work.lapsed >= entry.token.handout);
+        // It was recorded between this worker's look at the ledger and now: a straggler from its
+        // first moment on, whose token is older than that of whoever comes next.
+        let is_straggler = self.broker.book.has_outcome(&entry.name);
         let mut wrong = None;
         if entry.had_outcome {
             wrong = Some(("no run of what is recorded", String::new()));
@@ -123,7 +126,7 @@ impl World {
             wrong = Some(("five deliveries", format!("delivery {}", entry.token.count)));
         } else if lapsed {
             wrong = Some(("no run without its lease", String::new()));
-        } else if entry.key.is_some() && !entry.is_tainted {
+        } else if entry.key.is_some() && !entry.is_tainted && !is_straggler {
             let others = self.workers.iter().enumerate().flat_map(|(other, worker)| {
                 let runs = worker.runs.iter().map(move |(at, run)| (other, *at, run));
                 runs.filter(|(_, _, run)| run.run.is_running())
