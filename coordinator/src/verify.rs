@@ -18,6 +18,9 @@ use crate::follower::{self, BATCHES_MAX, Entry};
 /// Most messages of the work queue that are looked at: fences and what is handed out.
 pub const WORK_LEN_MAX: usize = 200_000;
 
+/// How often a silent broker is asked anew, each after its time-out: elections pass meanwhile.
+const ASKED_MAX: u64 = 5;
+
 /// What a ledger is held against beside the rules that always hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
@@ -134,7 +137,8 @@ fn present(stored: Stored) -> Present {
 /// Hands the judge every record up to `end`, by the same consumer that coordinators follow with.
 async fn records(broker: &Broker, end: Sequence, judge: &mut Judge) -> Result<(), VerifyError> {
     let (entries, mut batches) = mpsc::channel(BATCHES_MAX);
-    let (_rebuild, rebuilds) = mpsc::channel(1);
+    let (rebuild, rebuilds) = mpsc::channel(1);
+    let mut asked = 1;
     let stop = CancellationToken::new();
     let mut following = pin!(follower::follow(broker.clone(), entries, rebuilds, stop));
     while judge.last() < end {
@@ -145,11 +149,17 @@ async fn records(broker: &Broker, end: Sequence, judge: &mut Judge) -> Result<()
         match batch {
             Some(batch) => batch.iter().for_each(|entry| add(entry, end, judge)),
             None if is_missing(broker, end).await? => break,
+            None if asked < ASKED_MAX => {
+                asked += 1;
+                if rebuild.try_send(()).is_err() {
+                    tracing::debug!("a new consumer is on its way already");
+                }
+            }
             None => {
                 return Err(VerifyError::Stalled {
                     last: judge.last(),
                     end,
-                    seconds: broker.timeout().as_secs(),
+                    seconds: broker.timeout().as_secs() * ASKED_MAX,
                 });
             }
         }
@@ -167,8 +177,9 @@ async fn is_missing(broker: &Broker, end: Sequence) -> Result<bool, VerifyError>
 }
 
 fn add(entry: &Entry, end: Sequence, judge: &mut Judge) {
-    // What came after the question where the ledger ends is another run's.
-    if entry.sequence > end {
+    // A new consumer begins with the last record again, and what came after the question where the
+    // ledger ends is another run's.
+    if entry.sequence <= judge.last() || entry.sequence > end {
         return;
     }
     let get = |name: &str| header(entry.headers.as_ref()?, name);
