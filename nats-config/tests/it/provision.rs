@@ -418,21 +418,24 @@ async fn a_consumer_keeps_what_it_has_handed_out() {
         Answer::Stored(_)
     ));
     let next = "$JS.API.CONSUMER.MSG.NEXT.WORK.invoices";
-    let pull = async || {
+    let pull = async |how: &'static str| {
         // A delivery carries the stream's subject, so it needs an inbox of its own.
         let request = Request::new()
-            .payload(r#"{"batch":1,"no_wait":true}"#.into())
+            .payload(how.into())
             .inbox(broker.client().new_inbox());
         broker.client().send_request(next, request).await.unwrap()
     };
-    assert_eq!(pull().await.payload, "x");
+    // The consumer hears of what was stored a moment later: a pull that does not wait may be too early.
+    let waiting = pull(r#"{"batch":1,"expires":5000000000}"#).await;
+    assert_eq!(waiting.payload, "x");
     config.work_lease_ms = 5_000;
     assert_eq!(ensure(&config).await, Ensured::Updated);
     let info = broker.jetstream().get_stream("WORK").await.unwrap();
     let info = info.consumer_info("invoices").await.unwrap();
     assert_eq!(info.config.ack_wait, Duration::from_secs(5));
     assert_eq!((info.num_ack_pending, info.num_redelivered), (1, 0));
-    assert_eq!(pull().await.payload, "", "it is not handed out again");
+    let again = pull(r#"{"batch":1,"no_wait":true}"#).await;
+    assert_eq!(again.payload, "", "it is not handed out again");
 }
 
 #[tokio::test]
