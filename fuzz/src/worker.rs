@@ -20,6 +20,7 @@ pub fn worker(data: &[u8]) {
         lease: Lease::new(now, length),
         suspect: script.below(2) == 1,
         keyed: script.below(2) == 1,
+        start_at: now.after(Duration::from_millis(u64::from(script.byte()) * 20)),
         timeout: (script.below(2) == 1).then_some(Duration::from_secs(3)),
         plan: script.pick(&[Plan::Run, Plan::Run, Plan::PassOn, Plan::Record(vec![4])]),
     };
