@@ -1,5 +1,6 @@
 //! The coordinator's rules under events in any order, with answers that no server would give: they
-//! never panic, and write nothing unless they lead.
+//! never panic, and write nothing unless they lead. A sequence is at most half of what it can hold: a
+//! stream that counts to 2^64 does not exist, and the rules say so by a panic.
 
 use protocol::answer::Answer;
 use protocol::coordinator::{Coordinator, Event, LedgerFacts};
@@ -205,18 +206,18 @@ impl World<'_> {
                 self.tell(Event::Listed(epoch, listed))
             }
             3 => {
-                let (listed, last) = (self.listed(), Sequence::new(self.script.number()));
+                let (listed, last) = (self.listed(), Sequence::new(self.script.number() >> 1));
                 self.tell(Event::Audited(epoch, listed, last))
             }
             _ => {
                 let fence = self.epoch();
                 let tail = WorkTail {
-                    last: Sequence::new(self.script.number()),
+                    last: Sequence::new(self.script.number() >> 1),
                     newest_fence: Some(fence),
                 };
                 let ledger = LedgerFacts {
                     created: Timestamp::from_millis(self.script.number()),
-                    last: Sequence::new(self.script.number()),
+                    last: Sequence::new(self.script.number() >> 1),
                     at_folded: None,
                 };
                 self.tell(Event::Looked {
@@ -247,8 +248,8 @@ impl World<'_> {
 
     fn answer(&mut self) -> Answer {
         match self.script.below(10) {
-            0..4 => Answer::Stored(Sequence::new(self.script.number())),
-            4 => Answer::Duplicate(Sequence::new(self.script.number())),
+            0..4 => Answer::Stored(Sequence::new(self.script.number() >> 1)),
+            4 => Answer::Duplicate(Sequence::new(self.script.number() >> 1)),
             5 => Answer::Occupied,
             6 => Answer::WrongLast,
             7 => self
