@@ -111,10 +111,12 @@ async fn killed_under_load(size: Size) {
     let runs = fleet.system.runs().unwrap();
     let open: Vec<&Run> = runs.iter().filter(|run| run.end.is_none()).collect();
     assert!(open.iter().all(|run| run.pid == pid), "{open:#?}");
-    // A killed handler ran again, and a finished one whose outcome had not left may have.
-    let repeated = runs.iter().filter(|run| run.delivery > 1).count();
-    assert!(repeated >= open.len(), "{repeated} for {}", open.len());
-    assert_eq!(runs.len(), JOBS + repeated);
+    // A killed handler ran again, and a finished one whose outcome had not left may have. What was
+    // delivered to the killed worker and had not started ran once, at its second delivery.
+    let beyond = runs.len() - JOBS;
+    let redelivered = runs.iter().filter(|run| run.delivery > 1).count();
+    assert!(beyond >= open.len(), "{beyond} for {}", open.len());
+    assert!(beyond <= redelivered, "{beyond} of {redelivered}");
 }
 
 #[tokio::test]
