@@ -48,11 +48,12 @@ pub enum ConnectError {
     },
 }
 
-/// Connects to one of the servers, another one at each try.
+/// Connects to the server whose turn it is. Who lost a connection goes on with the next turn: the
+/// server that ended it is the one that may have died, and the others take a pause for a death.
 pub(crate) async fn connect(
     config: ElectionConfig,
     incarnation: Incarnation,
-    attempt: usize,
+    turn: usize,
 ) -> Result<Link, ConnectError> {
     let unreachable = |server: &str, reason: String| ConnectError::Unreachable {
         server: server.to_owned(),
@@ -63,7 +64,7 @@ pub(crate) async fn connect(
         .servers()
         .await
         .map_err(|error| unreachable("the broker", error.to_string()))?;
-    let Some(server) = pick(&servers, &incarnation, attempt) else {
+    let Some(server) = pick(&servers, &incarnation, turn) else {
         return Err(unreachable(
             "the broker",
             "no server is configured".to_owned(),
@@ -124,11 +125,11 @@ pub(crate) fn retry_after(attempt: usize) -> Duration {
 fn pick<'a>(
     servers: &'a [ServerAddr],
     incarnation: &Incarnation,
-    attempt: usize,
+    turn: usize,
 ) -> Option<&'a ServerAddr> {
     let bytes = incarnation.as_str().bytes();
     let start = bytes.fold(0_usize, |sum, byte| sum.wrapping_add(usize::from(byte)));
-    let place = start.wrapping_add(attempt).checked_rem(servers.len())?;
+    let place = start.wrapping_add(turn).checked_rem(servers.len())?;
     servers.get(place)
 }
 
@@ -141,4 +142,24 @@ fn check_version(client: &Client, server: &str) -> Result<(), ConnectError> {
         server: server.to_owned(),
         version: client.server_info().version,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ServerAddr, pick};
+
+    #[test]
+    fn each_turn_is_that_of_another_server_until_all_had_theirs() {
+        let servers: Vec<ServerAddr> = ["nats://a", "nats://b", "nats://c"]
+            .map(|url| url.parse().unwrap())
+            .into();
+        let incarnation = "A7".parse().unwrap();
+        let at = |turn| pick(&servers, &incarnation, turn).map(ServerAddr::as_url_str);
+        for turn in 0..7 {
+            assert_ne!(at(turn), at(turn + 1));
+            assert_ne!(at(turn), at(turn + 2));
+            assert_eq!(at(turn), at(turn + 3));
+        }
+        assert!(pick(&[], &incarnation, 0).is_none());
+    }
 }

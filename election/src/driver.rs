@@ -59,7 +59,10 @@ pub(crate) struct Driver {
     ends: Ends,
     link: Option<Link>,
     background: Option<BoxFuture<'static, Progress>>,
+    /// How often in a row something was tried in vain.
     attempt: usize,
+    /// Which server the connection is to, or is tried.
+    turn: usize,
     usable: bool,
     bucket: Bucket,
     trouble: Option<String>,
@@ -74,7 +77,7 @@ impl Driver {
     pub(crate) fn new(
         config: ElectionConfig,
         (incarnation, contest): (Incarnation, Contest),
-        (link, bucket): (Link, Bucket),
+        (link, turn, bucket): (Link, usize, Bucket),
         ends: Ends,
     ) -> Self {
         Self {
@@ -85,6 +88,7 @@ impl Driver {
             link: Some(link),
             background: None,
             attempt: 0,
+            turn,
             usable: false,
             bucket,
             trouble: None,
@@ -236,6 +240,7 @@ impl Driver {
                 self.trouble(&"the connection to the broker is gone");
                 self.link = None;
                 self.attempt = 0;
+                self.turn = self.turn.wrapping_add(1);
                 self.disconnected().await;
                 self.begin_connect();
             }
@@ -249,10 +254,10 @@ impl Driver {
 
     fn begin_connect(&mut self) {
         let (config, incarnation) = (self.config.clone(), self.incarnation.clone());
-        let attempt = self.attempt;
+        let (attempt, turn) = (self.attempt, self.turn);
         let work = async move {
             tokio::time::sleep(retry_after(attempt)).await;
-            let link = connect(config, incarnation, attempt).await;
+            let link = connect(config, incarnation, turn).await;
             Progress::Connected(link.map(Box::new))
         };
         self.background = Some(work.boxed());
@@ -281,6 +286,7 @@ impl Driver {
             Progress::Connected(Err(error)) => {
                 self.trouble(&error);
                 self.attempt = self.attempt.saturating_add(1);
+                self.turn = self.turn.wrapping_add(1);
                 self.begin_connect();
             }
             Progress::Verified(Ok(bucket)) => self.usable_again(bucket).await,

@@ -141,7 +141,7 @@ impl Election {
         config.validate()?;
         let incarnation =
             Incarnation::try_from(nuid::next().to_string()).expect("a nuid is letters and digits");
-        let link = first_link(&config, &incarnation).await?;
+        let (link, turn) = first_link(&config, &incarnation).await?;
         let bucket = verify(link.client.clone(), config.clone(), config.provision).await?;
         let contest = Contest::new(rules(&config, &bucket), identity(&config, &incarnation))
             .map_err(ConfigError::from)?;
@@ -168,7 +168,12 @@ impl Election {
             commands: commands_out,
             stop: stop.clone(),
         };
-        let driver = Driver::new(config, (incarnation.clone(), contest), (link, bucket), ends);
+        let driver = Driver::new(
+            config,
+            (incarnation.clone(), contest),
+            (link, turn, bucket),
+            ends,
+        );
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
         let election = Self {
@@ -278,23 +283,23 @@ impl Election {
     }
 }
 
-/// Tries each server once.
+/// Tries each server once; says whose turn it was.
 async fn first_link(
     config: &ElectionConfig,
     incarnation: &Incarnation,
-) -> Result<Link, ConnectError> {
+) -> Result<(Link, usize), ConnectError> {
     let tries = config
         .broker
         .servers()
         .await
         .map_or(1, |(servers, _)| servers.len().max(1));
-    let mut attempt = 0;
+    let mut turn = 0;
     loop {
-        let link = connect(config.clone(), incarnation.clone(), attempt).await;
-        attempt += 1;
-        if link.is_ok() || attempt >= tries {
-            return link;
+        let link = connect(config.clone(), incarnation.clone(), turn).await;
+        if link.is_ok() || turn + 1 >= tries {
+            return link.map(|link| (link, turn));
         }
+        turn += 1;
     }
 }
 
