@@ -167,10 +167,9 @@ impl Driver {
             match done {
                 Done::Step(epoch, taken) => self.step(epoch, taken).await,
                 Done::Advanced(Ok(epoch)) => self.event(Event::Won(epoch)).await,
-                // The election says by an event why it ended; without an epoch nothing is led.
                 Done::Advanced(Err(error)) => {
                     tracing::info!(%error, "no new epoch");
-                    self.event(Event::Lost).await;
+                    self.event(Event::NotAdvanced).await;
                 }
                 Done::Wrote(accepted, answer) => {
                     self.event(Event::Wrote { accepted, answer }).await

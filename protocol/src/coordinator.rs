@@ -50,6 +50,8 @@ pub enum Event<'a> {
     Resumed,
     /// The lease is lost, or was given back.
     Lost,
+    /// No new epoch: the lease's own news tell why, and may have come, with a new win, before this.
+    NotAdvanced,
     /// The tail of the work queue and the ledger's facts were read.
     Looked {
         /// For which epoch.
@@ -197,6 +199,9 @@ impl Coordinator {
             Event::Suspended => self.stand_back(Role::Suspended, effects),
             Event::Resumed => self.resumed(now, effects),
             Event::Lost => self.stand_back(Role::Follower, effects),
+            Event::NotAdvanced if planted!(RefusalIsLoss) => {
+                self.stand_back(Role::Follower, effects)
+            }
             Event::Looked {
                 epoch,
                 tail,
@@ -233,7 +238,7 @@ impl Coordinator {
                     effects.door = door::decide(&usages, is_open);
                 }
             }
-            Event::Tick => {}
+            Event::NotAdvanced | Event::Tick => {}
         }
     }
 

@@ -26,6 +26,7 @@ bugs! {
     NoCatchUp: "the leader starts before it has folded up to its barrier",
     UnreadIsLed: "the leader starts before the payload of a listed job is read",
     TimeoutIsWin: "an unanswered claim of the lease is taken for a win",
+    RefusalIsLoss: "a new epoch that was refused is taken for the end of a leadership won since",
     NewerEpochIgnored: "a leader that folds a newer epoch goes on",
     OldTags: "the tags of a new leadership begin at one again",
     WindowTooWide: "there is always room for one more write",

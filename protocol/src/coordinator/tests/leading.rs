@@ -42,6 +42,27 @@ fn what_is_listed_without_an_outcome_is_outstanding() {
     ");
 }
 
+/// The leadership for which the new epoch was asked ended, and another began before the refusal came.
+#[test]
+fn a_refused_epoch_takes_nothing_from_a_leadership_won_since() {
+    run("
+        > config q {}
+        > won 1
+        look for e1
+        > looked 1
+        fence e1 after #0
+        > fenced 1 unanswered
+        drop writes
+        advance above e1
+        > lost
+        > won 3
+        look for e3
+        > not-advanced
+        > looked 3
+        fence e3 after #0
+    ");
+}
+
 #[test]
 fn strange_subjects_in_the_work_queue_are_told() {
     run("

@@ -99,6 +99,7 @@ impl World {
             "suspended" => self.handle(Event::Suspended),
             "resumed" => self.handle(Event::Resumed),
             "lost" => self.handle(Event::Lost),
+            "not-advanced" => self.handle(Event::NotAdvanced),
             "looked" => self.looked(&args),
             "fenced" => self.fenced(&args),
             "listed" => {
