@@ -282,6 +282,9 @@ impl Run {
                 Decided::Absent => asking.pause(Question::Write, now),
                 Decided::Open => {}
             },
+            // The answer to an older question, which was not waited for any more: what is recorded
+            // is not run.
+            Stage::Held | Stage::Ready if found == Found::Outcome => self.ack(out),
             Stage::Held | Stage::Ready | Stage::Running | Stage::Over => {}
         }
     }
