@@ -2,7 +2,7 @@
 //! record a subject, the expected last sequence, fences all or nothing, redelivery, acks without a
 //! fence). It shows each write to the book, and knows nothing of who writes and why.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::answer::Answer;
@@ -14,12 +14,20 @@ use protocol::takeover::fence_len;
 use protocol::time::Timestamp;
 
 use crate::book::{Author, Book, Written};
+use crate::consumer::Consumer;
 use crate::hands::Token;
+use crate::stream::{self, Publish, Refused, Second, Stream, StreamRules};
 
 /// The part of a lease that the broker waits longer than it says, never shorter.
 const ACK_WAIT_SLACK: Duration = Duration::from_millis(20);
 /// How many acked messages a killed broker may bring back.
 const ACKED_KEPT: usize = 4;
+
+/// Of both streams.
+const RULES: StreamRules = StreamRules {
+    second: Second::Refused,
+    bytes_max: None,
+};
 
 /// A record of the ledger.
 pub(crate) struct Stored {
@@ -39,14 +47,12 @@ pub(crate) struct Work {
     pub(crate) queue: String,
     pub(crate) key: Option<String>,
     pub(crate) stored: Timestamp,
-    pub(crate) deliveries: u64,
-    /// Until when it is not handed out again; `None`: it may be handed out from `free_at` on.
-    pub(crate) held_until: Option<Timestamp>,
-    pub(crate) free_at: Timestamp,
     /// It was handed out again for a reason that lets an older run go on beside it.
     pub(crate) is_tainted: bool,
     /// Written by a foreign hand.
     pub(crate) is_foreign: bool,
+    /// How often it was handed out, as far as the broker remembers.
+    pub(crate) deliveries: u64,
     /// The newest delivery whose lease ran out.
     pub(crate) lapsed: u64,
     /// Tells this handing out from all others.
@@ -59,11 +65,12 @@ pub(crate) struct Work {
 pub(crate) struct Broker {
     pub(crate) subjects: Subjects,
     pub(crate) book: Book,
-    pub(crate) ledger: Vec<Stored>,
-    taken: BTreeSet<String>,
-    pub(crate) work: BTreeMap<u64, Work>,
+    ledger: Stream<Stored>,
+    /// Messages, and records of a fence.
+    work: Stream<Option<Work>>,
+    /// One a queue.
+    consumers: BTreeMap<String, Consumer>,
     acked: Vec<(u64, Work)>,
-    pub(crate) work_last: u64,
     handouts: u64,
     pub(crate) fences: BTreeMap<Epoch, u64>,
     /// Until then nobody answers: the streams elect a leader.
@@ -80,11 +87,10 @@ impl Broker {
         Self {
             subjects,
             book: Book::default(),
-            ledger: Vec::new(),
-            taken: BTreeSet::new(),
-            work: BTreeMap::new(),
+            ledger: Stream::new(RULES),
+            work: Stream::new(RULES),
+            consumers: BTreeMap::new(),
             acked: Vec::new(),
-            work_last: 0,
             handouts: 0,
             fences: BTreeMap::new(),
             silent_until: Timestamp::default(),
@@ -94,22 +100,45 @@ impl Broker {
         }
     }
 
-    pub(crate) fn ledger_last(&self) -> Sequence {
-        Sequence::new(u64::try_from(self.ledger.len()).expect("a short ledger"))
+    pub(crate) const fn ledger_last(&self) -> Sequence {
+        Sequence::new(self.ledger.last())
     }
 
     pub(crate) fn stored(&self, sequence: u64) -> Option<&Stored> {
-        let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
-        self.ledger.get(index)
+        self.ledger.get(sequence)
     }
 
     pub(crate) fn by_subject(&self, subject: &str) -> Option<&Stored> {
-        self.ledger.iter().find(|stored| stored.subject == subject)
+        self.stored(self.ledger.newest(subject)?)
     }
 
     /// Whether a record stands on a subject.
     pub(crate) fn has(&self, subject: &str) -> bool {
-        self.taken.contains(subject)
+        self.ledger.newest(subject).is_some()
+    }
+
+    /// The last sequence of the work queue.
+    pub(crate) const fn work_last(&self) -> u64 {
+        self.work.last()
+    }
+
+    /// The messages of the work queue, without its fences.
+    pub(crate) fn works(&self) -> impl Iterator<Item = (u64, &Work)> {
+        let all = self.work.from(1);
+        all.filter_map(|(at, _, work)| work.as_ref().map(|work| (at, work)))
+    }
+
+    pub(crate) fn work(&self, at: u64) -> Option<&Work> {
+        self.work.get(at)?.as_ref()
+    }
+
+    pub(crate) fn work_mut(&mut self, at: u64) -> Option<&mut Work> {
+        self.work.get_mut(at)?.as_mut()
+    }
+
+    /// A foreign hand deletes a message of the work queue.
+    pub(crate) fn rob(&mut self, at: u64) {
+        self.work.delete(at);
     }
 
     pub(crate) fn identity(&self, sequence: Sequence) -> Option<RecordIdentity> {
@@ -131,18 +160,21 @@ impl Broker {
         if now < self.silent_until {
             return Answer::NoResponders;
         }
-        if !self.taken.insert(subject.to_owned()) {
-            self.book.counts.did("refused repeats");
-            return Answer::Occupied;
-        }
-        self.ledger.push(Stored {
+        let stored = Stored {
             time: now,
             subject: subject.to_owned(),
             headers,
             body,
-        });
-        let sequence = self.ledger_last();
-        let stored = self.ledger.last().expect("it was just put there");
+        };
+        let stored = self
+            .ledger
+            .publish(Publish::new(subject.to_owned(), stored));
+        let Ok(sequence) = stored else {
+            self.book.counts.did("refused repeats");
+            return stream::answer(stored);
+        };
+        let stored = self.ledger.get(sequence).expect("it was just put there");
+        let sequence = Sequence::new(sequence);
         let written = Written {
             sequence,
             time: stored.time,
@@ -156,11 +188,9 @@ impl Broker {
     }
 
     /// The store goes back by some records.
-    pub(crate) fn roll_back(&mut self, records: usize) {
-        let keep = self.ledger.len().saturating_sub(records);
-        for stored in self.ledger.drain(keep..) {
-            self.taken.remove(&stored.subject);
-        }
+    pub(crate) fn roll_back(&mut self, records: u64) {
+        let keep = self.ledger.last().saturating_sub(records);
+        self.ledger.roll_back(keep);
     }
 
     /// A dispatch arrives.
@@ -168,43 +198,56 @@ impl Broker {
         if now < self.silent_until {
             return Answer::NoResponders;
         }
-        if self.work.values().any(|work| work.name == write.name) {
-            return Answer::Occupied;
+        let message = self.message(now, write.name.clone(), false);
+        let stored = self.put(message.expecting(write.expected.get()));
+        match stored {
+            Ok(_) => self.check_dispatch(write),
+            Err(_) => self.book.counts.did("refused dispatches"),
         }
-        if write.expected.get() != self.work_last {
-            self.book.counts.did("refused dispatches");
-            return Answer::WrongLast;
-        }
-        self.check_dispatch(write);
-        self.put(now, write.name.clone(), false);
-        Answer::Stored(Sequence::new(self.work_last))
+        stream::answer(stored)
     }
 
-    /// Stores a message of the work queue, whoever wrote it.
-    pub(crate) fn put(&mut self, now: Timestamp, name: AttemptName, is_foreign: bool) {
-        self.work_last += 1;
+    /// A message that a foreign hand writes into the work queue.
+    pub(crate) fn intrude(&mut self, now: Timestamp, name: AttemptName) {
+        let message = self.message(now, name, true);
+        let stored = self.put(message);
+        debug_assert!(stored.is_ok(), "nobody else names it so");
+    }
+
+    fn message(
+        &self,
+        now: Timestamp,
+        name: AttemptName,
+        is_foreign: bool,
+    ) -> Publish<Option<Work>> {
         let entry = self.book.jobs.get(&name.accepted);
         let queue = match &name.job {
             JobName::Named { queue, .. } => queue.to_string(),
             JobName::Malformed => String::new(),
         };
+        let subject = self.subjects.work(&name);
         let work = Work {
             key: entry.and_then(|entry| entry.key.clone()),
             queue,
             stored: now,
-            deliveries: 0,
-            held_until: None,
-            free_at: now,
             is_tainted: entry.is_some_and(|entry| entry.robbed.contains(&name.attempt.get())),
             is_foreign,
+            deliveries: 0,
             lapsed: 0,
             handout: 0,
             had_outcome: false,
             name,
         };
-        let (last, name) = (self.work_last, format!("{:?}", work.name));
-        self.book.tell(|| format!("  work #{last} {name}"));
-        self.work.insert(self.work_last, work);
+        Publish::new(subject, Some(work))
+    }
+
+    fn put(&mut self, message: Publish<Option<Work>>) -> Result<u64, Refused> {
+        let subject = message.subject.clone();
+        let stored = self.work.publish(message);
+        if let Ok(at) = stored {
+            self.book.tell(|| format!("  work #{at} {subject}"));
+        }
+        stored
     }
 
     fn check_dispatch(&mut self, write: &Dispatch) {
@@ -236,8 +279,8 @@ impl Broker {
             return self.book.breaks("dispatched in turn", what);
         }
         let out: Vec<&Work> = self
-            .work
-            .values()
+            .works()
+            .map(|(_, work)| work)
             .filter(|work| !work.is_foreign && work.name.accepted != accepted)
             .filter(|work| !self.book.has_outcome(&work.name))
             .collect();
@@ -268,81 +311,99 @@ impl Broker {
         if now < self.silent_until {
             return Answer::NoResponders;
         }
-        if self.fences.contains_key(&epoch) {
-            return Answer::Occupied;
-        }
-        if expected.get() != self.work_last && expected.get() != u64::MAX {
-            return Answer::WrongLast;
-        }
-        self.book.counts.did("fences");
         let newest = self.fences.keys().last().copied();
+        let subjects = (1..=fence_len()).map(|n| self.subjects.fence(epoch, n));
+        let mut records: Vec<_> = subjects.map(|s| Publish::new(s, None)).collect();
+        if expected.get() != u64::MAX {
+            records[0].expected_last = Some(expected.get());
+        }
+        let stored = self.work.publish_batch(records);
+        let Ok(last) = stored else {
+            return stream::answer(stored);
+        };
+        self.book.counts.did("fences");
         if let Some(newest) = newest.filter(|newest| *newest > epoch) {
             let what = format!("a fence of {epoch} came after that of {newest}");
             self.book.breaks("fence", what);
         }
-        self.work_last += fence_len();
-        let last = self.work_last;
         self.book.tell(|| format!("  fence of {epoch} to #{last}"));
-        self.fences.insert(epoch, self.work_last);
-        Answer::Stored(Sequence::new(self.work_last))
+        self.fences.insert(epoch, last);
+        // Its leader purges the older ones.
+        for old in self.fences.keys().filter(|old| **old < epoch) {
+            for n in 1..=fence_len() {
+                self.work.purge(&self.subjects.fence(*old, n));
+            }
+        }
+        Answer::Stored(Sequence::new(last))
     }
 
     pub(crate) fn newest_fence(&self) -> Option<Epoch> {
         self.fences.keys().last().copied()
     }
 
-    /// All subjects of the work queue, with the newest fence alone.
+    /// All subjects of the work queue.
     pub(crate) fn list(&self) -> Vec<String> {
-        let fence = self.fences.keys().last().into_iter();
-        let fence =
-            fence.flat_map(|epoch| (1..=fence_len()).map(|n| self.subjects.fence(*epoch, n)));
-        let work = self
-            .work
-            .values()
-            .map(|work| self.subjects.work(&work.name));
-        fence.chain(work).collect()
+        let all = self.work.subjects();
+        all.map(|(subject, _)| subject.to_owned()).collect()
     }
 
-    /// Hands the first free message out to who takes `queues`.
+    /// Hands a message of one of the `queues` out.
     pub(crate) fn hand_out(&mut self, now: Timestamp, queues: &[&str]) -> Option<(u64, Work)> {
         if now < self.silent_until {
             return None;
         }
-        let (at, work) = self.work.iter_mut().find(|(_, work)| {
-            work.held_until.is_none()
-                && work.free_at <= now
-                && queues.contains(&work.queue.as_str())
+        // Not always the same queue first.
+        let first = usize::try_from(self.handouts).unwrap_or_default();
+        let handout = (0..queues.len()).find_map(|n| {
+            let queue = queues[(first + n) % queues.len()];
+            let lease = Duration::from_millis(self.book.queues.get(queue)?.lease_ms);
+            let known = self.consumers.entry(queue.to_owned());
+            let consumer = known.or_insert_with(|| Consumer::new(lease));
+            consumer.set_ack_wait(lease + ACK_WAIT_SLACK);
+            let of_queue = self
+                .subjects
+                .work_of(&queue.parse().expect("a queue's name"));
+            let prefix = of_queue.trim_end_matches('>');
+            consumer.pull(now, &self.work, |subject| subject.starts_with(prefix))
         })?;
-        let lease = self.book.queues.get(&work.queue)?.lease_ms;
-        work.deliveries += 1;
         self.handouts += 1;
+        let work = self.work.get_mut(handout.sequence)?.as_mut()?;
+        work.deliveries = handout.count;
         work.handout = self.handouts;
         let entry = self.book.jobs.get(&work.name.accepted);
         let attempt = work.name.attempt.get();
         work.had_outcome = entry.is_some_and(|entry| {
             entry.outcomes.contains(&attempt) && !entry.robbed.contains(&attempt)
         });
-        work.held_until = Some(now.after(Duration::from_millis(lease) + ACK_WAIT_SLACK));
-        Some((*at, work.clone()))
+        Some((handout.sequence, work.clone()))
     }
 
     /// What nobody acked in time is handed out again.
     pub(crate) fn look(&mut self, now: Timestamp) {
-        for work in self.work.values_mut() {
-            if work.held_until.is_some_and(|until| until <= now) {
-                work.held_until = None;
-                work.free_at = now;
-                work.lapsed = work.handout;
-                let accepted = work.name.accepted;
-                self.book
-                    .tell(|| format!("  the lease of {accepted} ran out"));
+        for consumer in self.consumers.values_mut() {
+            for at in consumer.look(now) {
+                if let Some(Some(work)) = self.work.get_mut(at) {
+                    work.lapsed = work.handout;
+                    let accepted = work.name.accepted;
+                    self.book
+                        .tell(|| format!("  the lease of {accepted} ran out"));
+                }
             }
         }
     }
 
+    fn consumer_of(&mut self, at: u64) -> Option<&mut Consumer> {
+        let queue = &self.work.get(at)?.as_ref()?.queue;
+        self.consumers.get_mut(queue)
+    }
+
     /// An ack arrives: whoever sends it, and for whichever delivery.
     pub(crate) fn ack(&mut self, at: u64) {
-        if let Some(work) = self.work.remove(&at) {
+        if self
+            .consumer_of(at)
+            .is_some_and(|consumer| consumer.ack(at))
+            && let Some(Some(work)) = self.work.delete(at)
+        {
             self.acked.push((at, work));
             if self.acked.len() > ACKED_KEPT {
                 self.acked.remove(0);
@@ -353,44 +414,39 @@ impl Broker {
     /// A nak arrives: the server acts on it whoever holds the message by now.
     pub(crate) fn nak(&mut self, now: Timestamp, token: Token, delay: Duration) {
         self.book.tell(|| format!("  nak of {token:?}"));
-        if let Some(work) = self.work.get_mut(&token.at) {
+        if let Some(work) = self.work_mut(token.at) {
             work.is_tainted |= work.handout != token.handout;
-            work.held_until = None;
-            work.free_at = now.after(delay);
+        }
+        if let Some(consumer) = self.consumer_of(token.at) {
+            consumer.nak(now, token.at, delay);
         }
     }
 
     /// A progress ack arrives; the server confirms stale ones too.
     pub(crate) fn progress(&mut self, now: Timestamp, at: u64) {
-        if let Some(work) = self.work.get_mut(&at)
-            && let (Some(_), Some(conf)) = (work.held_until, self.book.queues.get(&work.queue))
-        {
-            let lease = Duration::from_millis(conf.lease_ms);
-            work.held_until = Some(now.after(lease + ACK_WAIT_SLACK));
+        if let Some(consumer) = self.consumer_of(at) {
+            consumer.progress(now, at);
         }
     }
 
     /// A server that is killed forgets who held what and how often, and the last acks.
-    pub(crate) fn forget_deliveries(&mut self, now: Timestamp, brings_back: bool) {
-        for work in self.work.values_mut() {
-            work.held_until = None;
-            work.free_at = now;
+    pub(crate) fn forget_deliveries(&mut self, brings_back: bool) {
+        self.consumers.values_mut().for_each(Consumer::forget);
+        if brings_back {
+            for (at, work) in std::mem::take(&mut self.acked) {
+                let subject = self.subjects.work(&work.name);
+                self.work.bring_back(at, &subject, Some(work));
+            }
+        }
+        for work in self.work.contents_mut().flatten() {
             work.deliveries = 0;
             work.is_tainted = true;
-        }
-        if brings_back {
-            for (at, mut work) in std::mem::take(&mut self.acked) {
-                work.deliveries = 0;
-                work.held_until = None;
-                work.is_tainted = true;
-                self.work.insert(at, work);
-            }
         }
     }
 
     /// Whether each job has come to its end and nothing is left in the work queue.
     pub(crate) fn is_drained(&self) -> bool {
-        self.work.values().all(|work| work.is_foreign)
+        self.works().all(|(_, work)| work.is_foreign)
             && self.book.jobs.values().all(crate::book::Entry::is_over)
     }
 }

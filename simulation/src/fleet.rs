@@ -133,7 +133,12 @@ impl World {
         if self.workers[n].is_connected {
             for who in 0..self.hands.len() {
                 let says = says.clone();
-                self.packets.push_back(Packet::Said { who, says });
+                let not_before = self.lags.get(&(n, who)).copied().unwrap_or_default();
+                self.packets.push_back(Packet::Said {
+                    who,
+                    says,
+                    not_before,
+                });
             }
         }
     }

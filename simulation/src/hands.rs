@@ -9,13 +9,15 @@ use protocol::coordinator::{Coordinator, Event};
 use protocol::effects::{Dispatch, Effects, Stop};
 use protocol::id::WorkerId;
 use protocol::job::{Job, JobState};
+use protocol::leadership::Input;
 use protocol::message::WorkerSays;
-use protocol::number::{Accepted, Epoch, Sequence};
+use protocol::number::{Accepted, Sequence};
 use protocol::takeover::Step;
 use protocol::time::Timestamp;
 use protocol::workers::{Pong, Rescue};
 
 use crate::book::Stage;
+use crate::election::Candidate;
 use crate::packet::Packet;
 use crate::world::World;
 
@@ -25,6 +27,7 @@ const LET_GO_WITHIN: Duration = Duration::from_secs(1);
 /// One start of a coordinator.
 pub(crate) struct Hands {
     pub(crate) rules: Coordinator,
+    pub(crate) candidate: Candidate,
     pub(crate) start: u64,
     /// How far its ledger consumer has come.
     pub(crate) folded: u64,
@@ -58,9 +61,10 @@ pub(crate) struct Pipe {
 }
 
 impl Hands {
-    pub(crate) fn new(rules: Coordinator, start: u64) -> Self {
+    pub(crate) fn new(rules: Coordinator, candidate: Candidate, start: u64) -> Self {
         Self {
             rules,
+            candidate,
             start,
             folded: 0,
             news: VecDeque::new(),
@@ -198,7 +202,7 @@ impl World {
             self.drop_pipe(owner);
         }
         if let Some(floor) = effects.advance {
-            self.packets.push_back(Packet::Cas { owner, floor });
+            self.stands(who, Input::Advance(floor));
         }
         if let Some((epoch, step)) = effects.step {
             let folded = self.hands[who].rules.ledger().last_sequence();
@@ -348,7 +352,7 @@ impl World {
         }
         // Its worker is back and nobody has heard of it yet: a second run, as the design says.
         if holder.is_some_and(|n| self.workers[n].is_reached() || self.workers[n].is_paused)
-            && let Some(work) = self.broker.work.get_mut(&token.at)
+            && let Some(work) = self.broker.work_mut(token.at)
             && let_go.is_none()
         {
             work.is_tainted = true;
@@ -357,61 +361,19 @@ impl World {
         self.packets.push_back(Packet::Nak { token, delay });
     }
 
-    /// Another coordinator wins the lease; the one before learns of it some time.
-    pub(crate) fn win(&mut self, who: usize) {
-        let owner = self.owner(who);
-        if let Some((before, _)) = self.lease.filter(|(holder, _)| *holder != owner)
-            && self.hands[before.who].start == before.start
-        {
-            self.hands[before.who].news.push_back(Event::Lost);
-        }
-        let epochs = [
-            self.lease.map(|(_, epoch)| epoch),
-            self.broker.newest_fence(),
-            Some(self.broker.book.epoch),
-        ];
-        let newest = epochs.into_iter().flatten().max().unwrap_or_default();
-        let epoch = newest.next();
-        self.lease = Some((owner, epoch));
-        self.granted.insert(epoch, owner);
-        self.hands[who].news.push_back(Event::Won(epoch));
-    }
-
-    /// A new epoch by compare-and-set on the own lease. Without an answer the record is read.
-    pub(crate) fn cas(&mut self, owner: Owner, floor: Epoch) {
-        if self.hands[owner.who].start != owner.start {
-            return;
-        }
-        let news = match self.lease {
-            Some((holder, epoch)) if holder == owner => {
-                let epoch = epoch.max(floor).next();
-                self.lease = Some((owner, epoch));
-                self.granted.insert(epoch, owner);
-                Event::Won(epoch)
-            }
-            // The answer is lost, and the rule that reads the record is taken out.
-            Some(_) | None if crate::is_planted("TimeoutIsWin") => Event::Won(floor.next()),
-            Some(_) | None => Event::Lost,
-        };
-        self.hands[owner.who].news.push_back(news);
-    }
-
-    /// The broker does not answer for a while; nobody else leads in between, or somebody does.
-    pub(crate) fn suspend(&mut self, who: usize) {
-        if self
-            .lease
-            .is_some_and(|(holder, _)| holder == self.owner(who))
-        {
-            self.hands[who].news.push_back(Event::Suspended);
-            self.hands[who].news.push_back(Event::Resumed);
-        }
+    /// An epoch for a coordinator without an election.
+    pub(crate) fn grant(&mut self, who: usize) {
+        let newest = self.granted.keys().last().copied().unwrap_or_default();
+        self.granted(self.owner(who), newest.next());
+        self.hands[who].news.push_back(Event::Won(newest.next()));
     }
 
     /// The process dies and starts again, having folded nothing.
     pub(crate) fn crash(&mut self, who: usize) {
         self.drop_pipe(self.owner(who));
         let start = self.hands[who].start + 1;
-        self.hands[who] = Hands::new(self.coordinator(), start);
+        let candidate = self.candidate(Owner { who, start });
+        self.hands[who] = Hands::new(self.coordinator(), candidate, start);
     }
 
     /// Up to `most` records are folded.

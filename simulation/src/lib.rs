@@ -8,38 +8,32 @@
 mod book;
 mod broker;
 mod compare;
+mod consumer;
 mod count;
+mod election;
 mod fleet;
 mod hands;
+mod lag;
 mod packet;
 mod people;
 mod rng;
 mod schedule;
 mod search;
 mod shrink;
+mod stream;
 mod world;
 
-pub use count::{Broken, Counts};
+pub use consumer::{Consumer, Handout};
+pub use count::{Broken, Counts, PROMISES};
 pub use rng::Rng;
 pub use schedule::{STEPS, Schedule};
 pub use search::{Search, search};
 pub use shrink::shrink;
+pub use stream::{Publish, Refused, Second, Stream, StreamRules};
 pub use world::{Report, run, tell};
 
 /// On how many threads seeds are run if nobody says.
 #[must_use]
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Whether the bug of this name is planted.
-#[cfg(feature = "planted")]
-fn is_planted(name: &str) -> bool {
-    protocol::planted::is_named(name)
-}
-
-/// Nothing is planted without the feature.
-#[cfg(not(feature = "planted"))]
-const fn is_planted(_: &str) -> bool {
-    false
 }

@@ -45,14 +45,16 @@ pub(crate) enum Packet {
         epoch: Epoch,
         listing: Vec<String>,
     },
-    /// A new epoch on the own lease.
-    Cas { owner: Owner, floor: Epoch },
     /// A payload is read again.
     Read { owner: Owner, accepted: Accepted },
     /// Anything for a coordinator.
     Answer { owner: Owner, event: Event<'static> },
     /// What a worker says reaches a coordinator.
-    Said { who: usize, says: WorkerSays },
+    Said {
+        who: usize,
+        says: WorkerSays,
+        not_before: Timestamp,
+    },
     /// What a coordinator tells a worker.
     Told { worker: WorkerId, told: WorkerTold },
     /// A record that somebody else writes.
@@ -121,6 +123,7 @@ impl World {
         let is_held = |n: usize| self.workers[n].is_paused;
         match self.packets.get(at)? {
             Packet::Reply { seat, .. } if is_held(seat.n) => None,
+            Packet::Said { not_before, .. } if *not_before > self.now && !self.is_calm => None,
             packet => match seat_of(packet) {
                 None => Some(at),
                 Some(own) if is_held(own.n) => None,
@@ -190,10 +193,9 @@ impl World {
                 self.broker.book.counts.did("audits");
                 self.answer(Some(owner), Event::Audited(epoch, listing, last));
             }
-            Some(Packet::Cas { owner, floor }) => self.cas(owner, floor),
             Some(Packet::Read { owner, accepted }) => self.reread(owner, accepted),
             Some(Packet::Answer { owner, event }) => self.answered(owner, event),
-            Some(Packet::Said { who, says }) => self.event(who, Event::Said(says)),
+            Some(Packet::Said { who, says, .. }) => self.event(who, Event::Said(says)),
             Some(Packet::Late {
                 author,
                 subject,
@@ -322,7 +324,7 @@ impl World {
     fn take_step(&mut self, owner: Option<Owner>, epoch: Epoch, step: Step, folded: Sequence) {
         match (step, owner) {
             (Step::Look, Some(owner)) => {
-                let last = self.broker.work_last;
+                let last = self.broker.work_last();
                 self.packets.push_back(Packet::Looked {
                     owner,
                     epoch,

@@ -246,7 +246,7 @@ impl World {
     /// A foreign hand writes into the work queue: it takes the sequence that somebody expects.
     pub(crate) fn intrude(&mut self) {
         self.fault("foreign work");
-        let number = self.broker.work_last;
+        let number = self.broker.work_last();
         let name = AttemptName {
             job: JobName::Named {
                 queue: "zz".parse().expect("a queue's name"),
@@ -255,18 +255,18 @@ impl World {
             accepted: Accepted::new(900_000 + number),
             attempt: Attempt::FIRST,
         };
-        self.broker.put(self.now, name, true);
+        self.broker.intrude(self.now, name);
     }
 
     /// A foreign hand takes a message out of the work queue.
     pub(crate) fn rob(&mut self) {
-        let work = self.broker.work.iter().find(|(_, work)| !work.is_foreign);
-        let Some((at, name)) = work.map(|(at, work)| (*at, work.name.clone())) else {
+        let work = self.broker.works().find(|(_, work)| !work.is_foreign);
+        let Some((at, name)) = work.map(|(at, work)| (at, work.name.clone())) else {
             return;
         };
         self.fault("robbed work");
         self.broker.is_touched = true;
-        self.broker.work.remove(&at);
+        self.broker.rob(at);
         if let Some(entry) = self.broker.book.jobs.get_mut(&name.accepted) {
             entry.robbed.insert(name.attempt.get());
         }

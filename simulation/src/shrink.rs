@@ -3,37 +3,57 @@
 use crate::schedule::Schedule;
 use crate::world::run;
 
-/// Most runs that a search for a shorter schedule takes.
-const RUNS_MAX: usize = 600;
-
-/// A schedule as short as was found that breaks the same promise. One that breaks none comes back as
-/// it is.
+/// A schedule as short as was found within about so many runs that breaks the same promise. One that
+/// breaks none comes back as it is.
 #[must_use]
-pub fn shrink(schedule: &Schedule) -> Schedule {
+pub fn shrink(schedule: &Schedule, runs_max: usize) -> Schedule {
     let Some(first) = run(schedule).broken else {
         return schedule.clone();
     };
-    let mut best = schedule.clone();
-    let mut runs = 0;
-    let mut chunk = best.steps.len().div_ceil(2).max(1);
-    while runs < RUNS_MAX {
-        let before = best.steps.len();
+    let breaks = |steps: Vec<u64>| {
+        let shorter = Schedule {
+            steps,
+            ..schedule.clone()
+        };
+        let broken = run(&shorter).broken;
+        broken
+            .is_some_and(|broken| broken.rule == first.rule)
+            .then_some(shorter.steps)
+    };
+    // What comes after the break is not needed; nor, often, are all steps before it.
+    let mut best = schedule.steps.clone();
+    let (mut none, mut runs) = (0, 0);
+    while none + 1 < best.len() && runs < runs_max {
+        let half = none.midpoint(best.len());
+        runs += 1;
+        match breaks(best[..half].to_vec()) {
+            Some(shorter) => best = shorter,
+            None => none = half,
+        }
+    }
+    let mut chunk = best.len().div_ceil(2).max(1);
+    while runs < runs_max {
+        let before = best.len();
         let mut at = 0;
-        while at < best.steps.len() && runs < RUNS_MAX {
-            let end = (at + chunk).min(best.steps.len());
+        while at < best.len() && runs < runs_max {
+            let end = (at + chunk).min(best.len());
             let mut shorter = best.clone();
-            shorter.steps.drain(at..end);
+            shorter.drain(at..end);
             runs += 1;
-            match run(&shorter).broken {
-                Some(broken) if broken.rule == first.rule => best = shorter,
-                _ => at = end,
+            match breaks(shorter) {
+                Some(shorter) => best = shorter,
+                None => at = end,
             }
         }
-        if chunk == 1 && best.steps.len() == before {
+        if chunk == 1 && best.len() == before {
             break;
         }
         chunk = (chunk / 2).max(1);
     }
+    let mut best = Schedule {
+        steps: best,
+        ..schedule.clone()
+    };
     if let Some(broken) = run(&best).broken {
         best.about = format!("{}: {}: {}", schedule.about, broken.rule, broken.what);
     }

@@ -13,6 +13,7 @@ use protocol::window::WindowWidth;
 
 use crate::broker::{Broker, Content};
 use crate::count::{Broken, Counts};
+use crate::election::Election;
 use crate::fleet::Worker;
 use crate::hands::{Hands, Owner, Pipe};
 use crate::packet::Packet;
@@ -41,9 +42,11 @@ pub(crate) struct World {
     pub(crate) workers: Vec<Worker>,
     pub(crate) packets: VecDeque<Packet>,
     pub(crate) pipes: Vec<Pipe>,
-    pub(crate) lease: Option<(Owner, Epoch)>,
+    pub(crate) election: Election,
     /// Whose each epoch is.
     pub(crate) granted: BTreeMap<Epoch, Owner>,
+    /// Until when what a worker says reaches a coordinator late.
+    pub(crate) lags: BTreeMap<(usize, usize), Timestamp>,
     /// Which worker got which delivery.
     pub(crate) holders: BTreeMap<u64, usize>,
     pub(crate) submitted: Vec<(String, Content)>,
@@ -117,16 +120,18 @@ impl World {
             workers: (0..WORKERS).map(|n| Worker::new(n, now)).collect(),
             packets: VecDeque::new(),
             pipes: Vec::new(),
-            lease: None,
+            election: Election::new(),
             granted: BTreeMap::new(),
+            lags: BTreeMap::new(),
             holders: BTreeMap::new(),
             submitted: Vec::new(),
             is_calm: false,
             looked: now,
         };
-        for _ in 0..COORDINATORS {
+        for who in 0..COORDINATORS {
             let rules = world.coordinator();
-            world.hands.push(Hands::new(rules, 0));
+            let candidate = world.candidate(Owner { who, start: 0 });
+            world.hands.push(Hands::new(rules, candidate, 0));
         }
         for n in 0..QUEUES.len() {
             if world.rng.below(3) > 0 {
@@ -136,7 +141,6 @@ impl World {
         for n in 0..WORKERS {
             world.here(n);
         }
-        world.win(0);
         world
     }
 
@@ -159,9 +163,11 @@ impl World {
     pub(crate) fn pass(&mut self, span: Duration) {
         let until = self.now.after(span);
         while self.now < until {
-            let next = self.looked.after(LOOK_EVERY).min(until);
+            let mail = self.election.next_time().unwrap_or(until);
+            let next = self.looked.after(LOOK_EVERY).min(until).min(mail);
             self.now = self.now.max(next);
             self.broker.look(self.now);
+            self.elect();
             for who in 0..self.hands.len() {
                 let rules = &self.hands[who].rules;
                 if rules.wake_at(self.now).is_some_and(|at| at <= self.now) {
@@ -250,18 +256,12 @@ impl World {
 
     fn trouble(&mut self, who: usize, n: usize) {
         match self.rng.below(100) {
-            0..9 => {
-                self.fault("other leaders");
-                self.win(who);
-            }
+            0..9 => self.depose(),
             9..14 => {
                 self.fault("coordinators killed");
                 self.crash(who);
             }
-            14..20 => {
-                self.fault("leases suspended");
-                self.suspend(who);
-            }
+            14..20 => self.silence(),
             20..26 => {
                 self.fault("workers killed");
                 self.kill(n);
@@ -292,7 +292,12 @@ impl World {
             90..92 => self.freeze(),
             92..94 => self.intrude(),
             94 => self.rob(),
-            95..98 => {
+            95 => {
+                let other = self.rng.index(WORKERS);
+                self.relay(n, other);
+            }
+            96 => self.lag(n),
+            97 => {
                 self.fault("slow networks");
                 let millis = self.rng.below(5_000);
                 self.pass(Duration::from_millis(millis));
@@ -317,7 +322,7 @@ impl World {
     fn kill_broker(&mut self) {
         self.fault("brokers killed");
         let brings_back = self.rng.once_in(2);
-        self.broker.forget_deliveries(self.now, brings_back);
+        self.broker.forget_deliveries(brings_back);
         for n in 0..WORKERS {
             let runs = self.workers[n].runs.values_mut();
             runs.for_each(|run| run.is_tainted = true);
@@ -326,8 +331,9 @@ impl World {
             }
         }
         self.hands.iter_mut().for_each(|hands| hands.heard.clear());
-        let leader = self.lease.map(|(owner, _)| owner.who);
-        leader.into_iter().for_each(|who| self.suspend(who));
+        for who in 0..COORDINATORS {
+            self.cut(who, 300);
+        }
     }
 
     /// The whole world stands still for a minute.
@@ -390,21 +396,14 @@ impl World {
             for n in 0..WORKERS {
                 self.heal(n);
             }
-            let holder = self.lease.filter(|(owner, _)| {
-                let hands = &self.hands[owner.who];
-                hands.start == owner.start && hands.rules.role_name() != "follower"
-            });
-            if holder.is_none() {
-                self.win(0);
-            }
             self.pass(ROUND);
         }
         let open = self.broker.book.jobs.iter().filter(|(_, e)| !e.is_over());
         let open: Vec<String> = open
             .map(|(accepted, entry)| format!("{accepted} {:?} a{}", entry.stage, entry.last))
             .collect();
-        let work = self.broker.work.values().filter(|work| !work.is_foreign);
-        let work: Vec<String> = work.map(|work| format!("{:?}", work.name)).collect();
+        let work = self.broker.works().filter(|(_, work)| !work.is_foreign);
+        let work: Vec<String> = work.map(|(_, work)| format!("{:?}", work.name)).collect();
         let what = format!("open: {open:?}, in the work queue: {work:?}");
         self.broker.book.breaks("all ends", what);
     }
@@ -412,7 +411,8 @@ impl World {
     /// The store goes back: who folded what is lost must stop, and not lead on.
     fn roll_back(&mut self) {
         self.fault("stores rolled back");
-        let records = 1 + self.rng.index(5);
+        self.election.is_on = false;
+        let records = 1 + self.rng.below(5);
         self.packets.clear();
         self.pipes.clear();
         self.broker.roll_back(records);
@@ -429,7 +429,7 @@ impl World {
         for _ in 0..AFTERMATH {
             let who = self.rng.index(COORDINATORS);
             if self.rng.once_in(40) {
-                self.win(who);
+                self.grant(who);
             }
             self.news(who);
             self.fold(who, 2);

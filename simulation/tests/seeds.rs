@@ -15,6 +15,7 @@ fn no_seed_breaks_a_promise() {
     assert_eq!(found.ran, SEEDS);
     for what in [
         "jobs",
+        "elections won",
         "takeovers",
         "rescues",
         "audits",

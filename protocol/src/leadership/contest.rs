@@ -269,7 +269,7 @@ impl Contest {
                 self.writing.due = self.writing.due.max(least);
             }
             Answer::Stored(_) | Answer::Duplicate(_) | Answer::Occupied | Answer::Unanswered => {
-                self.unanswered(now, write);
+                self.unanswered(now, write, effects);
             }
         }
     }
@@ -279,8 +279,11 @@ impl Contest {
         self.writing.due = now.after(self.rules.timings.pause(self.writing.failures));
     }
 
-    fn unanswered(&mut self, now: Moment, write: Pending) {
+    fn unanswered(&mut self, now: Moment, write: Pending, effects: &mut Vec<Effect>) {
         self.tally.unanswered += 1;
+        if planted!(TimeoutIsWin) && matches!(write.purpose, Purpose::Acquire { .. }) {
+            return self.stored(now, &write, write.expected.next(), effects);
+        }
         self.failed(now);
         self.writing.remember(write);
         self.reading.doubt(now);
@@ -288,7 +291,7 @@ impl Contest {
 
     fn settle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if let Some(write) = self.writing.pending.take_if(|write| write.deadline <= now) {
-            self.unanswered(now, write);
+            self.unanswered(now, write, effects);
         }
         self.reading.expire(now, &self.rules.timings);
         self.watch_progress(now, effects);

@@ -1,12 +1,19 @@
-//! Plants one bug after the other and shows how soon the simulation notices each. One that is not
-//! noticed within its time fails the run: then the simulation is too weak.
+//! Plants one bug after the other and shows how soon the simulation notices each, and that the
+//! schedule that is kept of it still shows it. One that is not noticed within its time fails the
+//! run: then the simulation is too weak.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Context;
 use clap::Parser;
 use protocol::planted::{BUGS, plant};
-use simulation::{cores, search};
+use serde::Serialize;
+use simulation::{Schedule, cores, run, search, shrink};
+
+/// Most runs that a search for a shorter schedule takes: there are many to be kept.
+const SHRINK_RUNS: usize = 120;
 
 /// Shows that the simulation notices what is wrong.
 #[derive(Parser)]
@@ -16,38 +23,121 @@ struct Arguments {
     /// How long each is searched for.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Where the schedules are that showed each.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules"))]
+    schedules: PathBuf,
+    /// Makes the schedule anew of each that is caught, where it shows the bug no more.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// What became of one bug.
+#[derive(Serialize)]
+struct Row {
+    bug: &'static str,
+    takes_out: &'static str,
+    /// The promise that broke.
+    rule: Option<&'static str>,
+    seed: Option<u64>,
+    seconds: f64,
+    /// Steps of the schedule that is kept and shows it.
+    kept_steps: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    planted: usize,
+    caught: usize,
+    kept: usize,
+    seconds: f64,
+    bugs: Vec<Row>,
+}
+
+/// The schedule that is kept, if it shows the bug.
+fn kept(path: &Path) -> anyhow::Result<Option<Schedule>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path)?;
+    let schedule: Schedule =
+        serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+    Ok(run(&schedule).broken.map(|_| schedule))
+}
+
+/// Looks for one bug.
+fn try_one(
+    arguments: &Arguments,
+    name: &'static str,
+    takes_out: &'static str,
+) -> anyhow::Result<Row> {
+    let path = arguments.schedules.join(format!("{name}.json"));
+    let mut known = kept(&path)?;
+    let started = Instant::now();
+    let is_late = || started.elapsed().as_secs() >= arguments.seconds;
+    let found = search((1, u64::MAX), cores(), is_late);
+    let seconds = started.elapsed().as_secs_f64();
+    if let (true, None, Some((seed, _))) = (arguments.keep, &known, &found.failed) {
+        let mut short = shrink(&Schedule::of(*seed), SHRINK_RUNS);
+        short.about = format!("{takes_out}; {}", short.about);
+        std::fs::write(&path, serde_json::to_string(&short)? + "\n")?;
+        known = Some(short);
+    }
+    let (seed, rule) = found
+        .failed
+        .map(|(seed, broken)| (seed, broken.rule))
+        .unzip();
+    Ok(Row {
+        bug: name,
+        takes_out,
+        rule,
+        seed,
+        seconds,
+        kept_steps: known.map(|schedule| schedule.steps.len()),
+    })
 }
 
 #[expect(clippy::print_stdout, reason = "it is a program for people")]
-fn main() -> ExitCode {
+fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let (mut planted, mut caught) = (0, 0);
-    println!("{:<24} {:>7} {:>6}  what broke", "bug", "seed", "s");
+    let started = Instant::now();
+    let mut bugs = Vec::new();
+    println!(
+        "{:<24} {:>6} {:>6} {:>6}  what broke",
+        "bug", "seed", "s", "kept"
+    );
     for (_, name, takes_out) in BUGS {
         let is_asked = arguments.filter.as_ref().is_none_or(|f| name.contains(f));
         if !is_asked || !plant(name) {
             continue;
         }
-        planted += 1;
-        let started = Instant::now();
-        let is_late = || started.elapsed().as_secs() >= arguments.seconds;
-        let found = search((1, u64::MAX), cores(), is_late);
-        let took = started.elapsed().as_secs_f64();
-        match found.failed {
-            Some((seed, broken)) => {
-                caught += 1;
-                let mut what = format!("{}: {}", broken.rule, broken.what);
-                if let Some((at, _)) = what.char_indices().nth(110) {
-                    what.truncate(at);
-                }
-                println!("{name:<24} {seed:>7} {took:>6.1}  {what}");
-            }
-            None => println!("{name:<24}       - {took:>6.1}  NOT CAUGHT: {takes_out}"),
-        }
+        let row = try_one(&arguments, name, takes_out)?;
+        let seed = row
+            .seed
+            .map_or_else(|| "-".to_owned(), |seed| seed.to_string());
+        let steps = row
+            .kept_steps
+            .map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let rule = row.rule.unwrap_or("NOT CAUGHT");
+        println!(
+            "{name:<24} {seed:>6} {:>6.1} {steps:>6}  {rule}",
+            row.seconds
+        );
+        bugs.push(row);
     }
-    println!("{caught} of {planted} planted bugs were caught");
-    match caught == planted && planted > 0 {
+    let caught = bugs.iter().filter(|row| row.seed.is_some()).count();
+    let kept = bugs.iter().filter(|row| row.kept_steps.is_some()).count();
+    let planted = bugs.len();
+    println!("{caught} of {planted} planted bugs were caught, {kept} are shown by a kept schedule");
+    let summary = Summary {
+        planted,
+        caught,
+        kept,
+        seconds: started.elapsed().as_secs_f64(),
+        bugs,
+    };
+    println!("PLANTED {}", serde_json::to_string(&summary)?);
+    Ok(match caught == planted && kept == planted && planted > 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
-    }
+    })
 }

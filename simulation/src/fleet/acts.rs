@@ -75,7 +75,7 @@ impl World {
     fn progress(&mut self, n: usize, name: Name, ask: Ask) {
         self.broker.book.counts.did("progress acks");
         let token = self.workers[n].runs[&name].token;
-        let work = self.broker.work.get(&token.at);
+        let work = self.broker.work(token.at);
         if work.is_some_and(|work| work.lapsed >= token.handout) {
             let what = format!("w{n} keeps {token:?} after its lease");
             self.broker.book.breaks("no progress after the lease", what);
@@ -85,7 +85,7 @@ impl World {
 
     fn nak(&mut self, n: usize, token: Token, delay: Duration) {
         self.broker.book.counts.did("naks of workers");
-        let work = self.broker.work.get(&token.at);
+        let work = self.broker.work(token.at);
         if work.is_some_and(|work| work.lapsed >= token.handout) {
             let what = format!("w{n} gave {token:?} back after its lease");
             self.broker.book.breaks("no nak after the lease", what);
@@ -114,7 +114,7 @@ impl World {
     fn started(&mut self, n: usize, name: Name) {
         self.broker.book.counts.did("runs");
         let entry = &self.workers[n].runs[&name];
-        let work = self.broker.work.get(&entry.token.at);
+        let work = self.broker.work(entry.token.at);
         let lapsed = work.is_some_and(|work| work.lapsed >= entry.token.handout);
         // It was recorded between this worker's look at the ledger and now: a straggler from its
         // first moment on, whose token is older than that of whoever comes next.
