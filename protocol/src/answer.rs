@@ -139,6 +139,46 @@ mod tests {
     }
 
     #[test]
+    fn each_code_of_the_table_means_one_thing() {
+        for code in [10_023, 10_047, 10_054, 10_122] {
+            assert_eq!(error(code, "no room"), Answer::Full("no room".into()));
+        }
+        for code in [10_158, 10_164, 10_167, 10_176, 10_210] {
+            assert_eq!(error(code, "maximum per subject"), Answer::Busy, "{code}");
+        }
+        let refused = |code, text: &str| Answer::Refused {
+            code,
+            text: text.into(),
+        };
+        assert_eq!(error(10_060, "no"), refused(10_060, "no"));
+        assert_eq!(error(0, "bad request"), refused(0, "bad request"));
+        assert_eq!(Answer::from_code(0, 503, ""), Answer::NoResponders);
+        assert_eq!(Answer::from_code(10_060, 503, ""), refused(10_060, ""));
+    }
+
+    #[test]
+    fn what_may_be_there_is_read_back() {
+        let refused = Answer::Refused {
+            code: 10_060,
+            text: String::new(),
+        };
+        let sequence = Sequence::new(7);
+        for (answer, reads) in [
+            (Answer::Stored(sequence), false),
+            (Answer::Duplicate(sequence), true),
+            (Answer::Occupied, true),
+            (Answer::WrongLast, true),
+            (Answer::Full(String::new()), false),
+            (Answer::Busy, false),
+            (Answer::NoResponders, false),
+            (Answer::Unanswered, true),
+            (refused, false),
+        ] {
+            assert_eq!(answer.needs_reading(), reads, "{answer:?}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_decides_nothing() {
         for payload in ["", "ok", "{}", r#"{"seq":0}"#, r#"{"seq":"7"}"#, "[]"] {
             assert_eq!(

@@ -296,7 +296,7 @@ pub fn read_listing(
 
 #[cfg(test)]
 mod tests {
-    use super::{Next, Step, Takeover, WorkTail};
+    use super::{Next, Step, Takeover, WorkTail, read_listing};
     use crate::answer::Answer;
     use crate::id::Namespace;
     use crate::number::{Epoch, Sequence};
@@ -394,13 +394,47 @@ mod tests {
     }
 
     #[test]
+    fn a_takeover_says_how_far_it_is() {
+        let mut takeover = Takeover::new(Epoch::new(3));
+        let at = |takeover: &Takeover| (takeover.is_looking(), takeover.is_catching_up());
+        assert_eq!(
+            (takeover.epoch(), at(&takeover)),
+            (Epoch::new(3), (true, false))
+        );
+        takeover.looked(tail(40, None));
+        assert_eq!(at(&takeover), (false, false));
+        takeover.fenced(&Answer::Stored(Sequence::new(552)));
+        takeover.listed(&subjects(), &listing(3, &[]));
+        assert_eq!(at(&takeover), (false, false));
+        takeover.barred(&Answer::Stored(Sequence::new(90)));
+        assert_eq!(at(&takeover), (false, true));
+    }
+
+    #[test]
+    fn a_listing_tells_older_fences_from_strangers() {
+        let mut listing = listing(3, &["jobs.fence.2.1", "jobs.fence.2.2", "jobs.fence.1.1"]);
+        listing.extend(["jobs.fence.4.1", "elsewhere", "jobs.fence.2.3"].map(str::to_owned));
+        let last = Sequence::new(552);
+        let listed = read_listing(&subjects(), Epoch::new(3), last, &listing).unwrap();
+        assert_eq!(listed.old_fences, [Epoch::new(1), Epoch::new(2)]);
+        assert_eq!((listed.strangers, listed.fence_last), (2, last));
+        assert!(listed.attempts.is_empty());
+    }
+
+    #[test]
     fn answers_of_another_step_count_for_nothing() {
         let mut takeover = Takeover::new(Epoch::new(3));
+        assert_eq!(
+            takeover.barred(&Answer::Stored(Sequence::new(9))),
+            Next::Wait
+        );
         assert_eq!(
             takeover.fenced(&Answer::Stored(Sequence::new(9))),
             Next::Wait
         );
         assert_eq!(takeover.listed(&subjects(), &listing(3, &[])), Next::Wait);
         assert_eq!(takeover.caught_up(Sequence::new(9), |_| true), Next::Wait);
+        takeover.looked(tail(40, None));
+        assert_eq!(takeover.looked(tail(41, Some(9))), Next::Wait);
     }
 }

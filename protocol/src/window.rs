@@ -381,6 +381,67 @@ mod tests {
         }
     }
 
+    /// Two refusals of other kinds: the first of the chain says whether it was for want of room.
+    #[test]
+    fn only_the_first_refusal_says_that_there_was_no_room() {
+        let mut window = window(8);
+        let tags: Vec<u64> = (1..=2).map(|n| start(&mut window, n)).collect();
+        window.land(tags[0], Answer::Occupied);
+        match window.land(tags[1], Answer::Full(String::new())) {
+            Landing::Settled {
+                again, there, full, ..
+            } => assert_eq!((again.len(), there.len(), full), (1, 1, false)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_write_stored_behind_a_refused_one_is_a_doubt() {
+        let mut window = window(8);
+        let tags: Vec<u64> = (1..=2).map(|n| start(&mut window, n)).collect();
+        assert_eq!(window.land(tags[0], Answer::Occupied), Landing::Waits);
+        let landing = window.land(tags[1], Answer::Stored(Sequence::new(102)));
+        assert!(matches!(landing, Landing::InDoubt(_)), "{landing:?}");
+    }
+
+    #[test]
+    fn a_write_stored_elsewhere_than_expected_is_a_doubt() {
+        for elsewhere in [100, 102] {
+            let mut window = window(8);
+            let tag = start(&mut window, 1);
+            let landing = window.land(tag, Answer::Stored(Sequence::new(elsewhere)));
+            assert!(matches!(landing, Landing::InDoubt(_)), "{landing:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_answer_settles_a_broken_window_and_a_second_one_counts_for_nothing() {
+        let mut window = window(8);
+        let tags: Vec<u64> = (1..=3).map(|n| start(&mut window, n)).collect();
+        assert_eq!(window.in_flight(), 3);
+        assert_eq!(window.land(tags[2], Answer::WrongLast), Landing::Waits);
+        // It is stored before the one that broke the chain: nothing is settled yet.
+        let stored = window.land(tags[0], Answer::Stored(Sequence::new(101)));
+        assert!(matches!(stored, Landing::Stored(..)), "{stored:?}");
+        assert_eq!(window.in_flight(), 2);
+        assert_eq!(window.land(tags[0], Answer::Occupied), Landing::Waits);
+        assert_eq!(window.unsendable(tags[0]), Landing::Waits);
+        let settled = window.land(tags[1], Answer::Full(String::new()));
+        assert!(matches!(settled, Landing::Settled { .. }), "{settled:?}");
+        assert_eq!((window.in_flight(), window.last()), (0, Sequence::new(101)));
+    }
+
+    #[test]
+    fn tags_go_on_from_where_an_earlier_window_ended() {
+        let mut window = window(8).tagged_from(40);
+        assert_eq!(window.next_tag(), 40);
+        let tag = start(&mut window, 7);
+        assert_eq!((tag, window.next_tag()), (40, 41));
+        let flight = window.flight(tag).map(|flight| flight.accepted);
+        assert_eq!((flight, window.flight(39)), (Some(Accepted::new(7)), None));
+        assert_eq!(window.last(), Sequence::new(101));
+    }
+
     #[test]
     fn a_window_is_no_wider_than_the_fence() {
         assert!(WindowWidth::new(512).is_some());
