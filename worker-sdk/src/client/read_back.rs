@@ -83,33 +83,41 @@ impl Case<'_> {
             Answer::Stored(sequence) => Next::Done(Ok(Submitted::Accepted {
                 accepted: sequence.into(),
             })),
-            Answer::Occupied | Answer::Duplicate(_) | Answer::WrongLast => self.read(false).await,
+            Answer::Occupied | Answer::Duplicate(_) | Answer::WrongLast => self.read(None).await,
             Answer::Unanswered => {
                 self.unanswered = true;
-                self.read(false).await
+                self.read(None).await
             }
-            Answer::NoResponders => self.read(true).await,
-            Answer::Full(text) => Next::Done(Err(SubmitError::Full { text })),
+            Answer::NoResponders => self.read(Some(SubmitError::DoorClosed)).await,
+            // A server may look for room before it looks whether the subject is taken.
+            Answer::Full(text) => self.read(Some(SubmitError::Full { text })).await,
             Answer::Busy => Next::Again,
-            Answer::Refused { code, text } => Next::Done(Err(SubmitError::Refused { code, text })),
+            Answer::Refused { code, text } => {
+                let refused = SubmitError::Refused { code, text };
+                match self.unanswered {
+                    true => self.read(Some(refused)).await,
+                    false => Next::Done(Err(refused)),
+                }
+            }
         }
     }
 
-    /// Decides by the record. `nobody`: no stream takes the subject now.
-    async fn read(&mut self, nobody: bool) -> Next {
+    /// Decides by the record. `refusal`: why this write was refused, whatever an earlier one met.
+    async fn read(&mut self, refusal: Option<SubmitError>) -> Next {
         let broker = &self.client.broker;
         match broker
             .last(broker.names().ledger(), &self.prepared.subject)
             .await
         {
             Ok(Some(stored)) => Next::Done(Ok(self.compare(&stored))),
-            // The ledger is there and does not take the subject: the door is closed.
-            Ok(None) if nobody && !self.unanswered => Next::Done(Err(SubmitError::DoorClosed)),
-            Ok(None) if nobody => {
-                "the door is closed, and an earlier try may still land".clone_into(&mut self.why);
-                Next::Again
-            }
-            Ok(None) => Next::Again,
+            Ok(None) => match refusal {
+                Some(refusal) if !self.unanswered => Next::Done(Err(refusal)),
+                Some(refusal) => {
+                    self.why = format!("an earlier try may still land ({refusal})");
+                    Next::Again
+                }
+                None => Next::Again,
+            },
             Err(error @ ReadError::NoStream { .. }) => Next::Done(Err(SubmitError::Unavailable {
                 why: error.to_string(),
             })),
