@@ -11,7 +11,9 @@ macro_rules! fail_point {
     };
 }
 
+pub mod cli;
 pub mod dev;
+pub mod payloads;
 pub mod queue_record;
 pub mod roll_call;
 pub mod run;
@@ -24,7 +26,6 @@ mod follower;
 mod front_door;
 mod inputs;
 mod ledger_watch;
-mod payloads;
 mod perform;
 mod presence;
 mod questions;

@@ -1,9 +1,9 @@
 //! The `coordinator` program: reads its arguments, sets up the log, hears signals, and ends with
 //! the code that the command earned. It decides nothing.
 
-mod cli;
-
 use std::process::ExitCode;
+
+use coordinator::cli;
 
 fn main() -> ExitCode {
     let arguments = match cli::parse() {

@@ -17,20 +17,25 @@ const ENTRY_BYTES: usize = 128;
 
 /// A submission as it is handed on to a worker.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Content {
+pub struct Content {
     /// A line each, name and value with a colon between, without those that mean something to the
     /// broker: a map of headers takes ten times the room.
     headers: Box<str>,
-    pub(crate) payload: Bytes,
+    /// What the handler gets.
+    pub payload: Bytes,
 }
 
 impl Content {
     /// Copies what came in: a slice would keep the whole read buffer of the connection alive.
-    pub(crate) fn copied(headers: Option<&HeaderMap>, payload: &[u8]) -> Self {
+    #[must_use]
+    pub fn copied(headers: Option<&HeaderMap>, payload: &[u8]) -> Self {
         let mut lines = String::new();
         for (name, values) in headers.into_iter().flat_map(HeaderMap::iter) {
             let name: &str = name.as_ref();
-            if name.starts_with("Nats-") {
+            let own = name
+                .get(..5)
+                .is_some_and(|start| start.eq_ignore_ascii_case("nats-"));
+            if own {
                 continue;
             }
             for value in values {
@@ -46,7 +51,8 @@ impl Content {
     }
 
     /// The headers of the submission, without those that mean something to the broker.
-    pub(crate) fn headers(&self) -> HeaderMap {
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let lines = self.headers.lines();
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {

@@ -111,7 +111,11 @@ impl RunSettings {
         }
     }
 
-    fn from_layers(flags: Layer, file: &ConfigFile) -> Result<Self, SettingsError> {
+    /// Puts `flags` over the file and fills in the defaults. Nothing is read.
+    ///
+    /// # Errors
+    /// Two settings exclude each other, or this process finds no name for itself.
+    pub fn from_layers(flags: Layer, file: &ConfigFile) -> Result<Self, SettingsError> {
         let below = file.layer.clone();
         let provision = flags.provision.or(below.provision).unwrap_or_default();
         let replicas = flags.replicas.or(below.replicas);

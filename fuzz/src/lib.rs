@@ -5,10 +5,14 @@
 mod coordinator;
 mod decoders;
 mod fold;
+mod people;
 mod script;
+mod wire;
 mod worker;
 
 pub use coordinator::{coordinator, dispatched};
 pub use decoders::{answer, bodies, names, subjects, submission};
 pub use fold::fold;
+pub use people::{arguments, connection, context, credentials, settings};
+pub use wire::{headers, lease, messages};
 pub use worker::worker;

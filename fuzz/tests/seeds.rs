@@ -6,7 +6,7 @@ use std::path::Path;
 type Target = fn(&[u8]);
 
 /// Every target by its name.
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 16] = [
     ("names", fuzz::names),
     ("subjects", fuzz::subjects),
     ("bodies", fuzz::bodies),
@@ -15,6 +15,14 @@ const TARGETS: [(&str, Target); 8] = [
     ("fold", fuzz::fold),
     ("coordinator", fuzz::coordinator),
     ("worker", fuzz::worker),
+    ("lease", fuzz::lease),
+    ("headers", fuzz::headers),
+    ("messages", fuzz::messages),
+    ("settings", fuzz::settings),
+    ("connection", fuzz::connection),
+    ("context", fuzz::context),
+    ("credentials", fuzz::credentials),
+    ("arguments", fuzz::arguments),
 ];
 
 #[test]

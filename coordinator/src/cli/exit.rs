@@ -3,19 +3,22 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use coordinator::RunError;
-use coordinator::dev::DevError;
-use coordinator::queue_record::QueueRecordError;
-use coordinator::roll_call::RollCallError;
-use coordinator::settings::SettingsError;
-use coordinator::verify::VerifyError;
 use nats_config::ReadError;
 use nats_config::connection::ConnectError;
+
+use crate::RunError;
+use crate::dev::DevError;
+use crate::queue_record::QueueRecordError;
+use crate::roll_call::RollCallError;
+use crate::settings::SettingsError;
+use crate::verify::VerifyError;
+
+use super::output::printable;
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Done; with `--wait`, the job completed.
     Done = 0,
     /// It failed.
@@ -48,27 +51,31 @@ impl From<Exit> for ExitCode {
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     exit: Exit,
     message: String,
 }
 
 impl Failure {
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+    /// With this code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
             exit,
             message: message.into(),
         }
     }
 
-    pub(crate) fn failed(message: impl Into<String>) -> Self {
+    /// With the code of all that went wrong in a way of its own.
+    pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Exit::Failed, message)
     }
 
     /// Says it on stderr and gives the code to end with.
-    pub(crate) fn report(self) -> ExitCode {
+    #[must_use]
+    pub fn report(self) -> ExitCode {
         if !self.message.is_empty() {
-            let said = writeln!(std::io::stderr(), "coordinator: {}", self.message);
+            let message = printable(&self.message);
+            let said = writeln!(std::io::stderr(), "coordinator: {message}");
             // Nobody listens any more; the code still says it.
             drop(said);
         }

@@ -1,11 +1,12 @@
 //! `coordinator jobs`: what became of a job, its changes as they come, and a request to cancel it.
 
 use futures::StreamExt;
-use protocol::id::QueueName;
+use protocol::id::{JobId, QueueName};
 use protocol::message::{JobPhase, JobView};
 use worker_sdk::{Client, ClientError};
 
 use super::exit::{Exit, Failure};
+use super::output::printable;
 use super::{Global, Session, outcome};
 
 #[derive(Debug, clap::Subcommand)]
@@ -26,11 +27,17 @@ pub(crate) struct Job {
     id: String,
 }
 
+impl JobsCommand {
+    /// Which job.
+    pub(super) fn job(&self) -> Result<(QueueName, JobId), Failure> {
+        let (Self::Get(job) | Self::Watch(job) | Self::Cancel(job)) = self;
+        let id = JobId::from_raw(&job.id);
+        let id = id.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        Ok((job.queue.clone(), id))
+    }
+}
+
 pub(crate) async fn jobs(global: Global, command: JobsCommand) -> Result<Exit, Failure> {
-    let (JobsCommand::Get(job) | JobsCommand::Watch(job) | JobsCommand::Cancel(job)) = &command;
-    // Said before a connection is needed.
-    protocol::id::JobId::from_raw(&job.id)
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let session = Session::open(global).await?;
     let client = Client::with_broker(session.broker.clone());
     match &command {
@@ -43,7 +50,7 @@ pub(crate) async fn jobs(global: Global, command: JobsCommand) -> Result<Exit, F
 async fn get(session: &Session, client: &Client, job: &Job) -> Result<Exit, Failure> {
     match client.status(job.queue.as_str(), &job.id).await? {
         Some(view) => {
-            session.output.data(&view, || describe(&view))?;
+            session.output.data(&view, || page(&view))?;
             Ok(Exit::Done)
         }
         None => Err(Failure::new(
@@ -113,7 +120,12 @@ fn attempts(view: &JobView) -> String {
     format!("{}{of}", view.attempt.get())
 }
 
-/// All that is known, a line each.
+/// All that is known of a job, a line each, whatever it holds.
+#[must_use]
+pub fn page(view: &JobView) -> String {
+    printable(&describe(view))
+}
+
 fn describe(view: &JobView) -> String {
     let mut rows = vec![
         ("queue", view.queue.to_string()),

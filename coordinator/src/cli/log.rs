@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use coordinator::settings::LogFormat;
+use crate::settings::LogFormat;
 use tracing_subscriber::EnvFilter;
 
 use super::exit::{Exit, Failure};

@@ -1,5 +1,6 @@
 //! The commands: what they take, which function carries each out, and what they end with.
 
+mod asked;
 mod connection;
 mod exit;
 mod jobs;
@@ -22,8 +23,11 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 use protocol::id::Namespace;
 
-pub(crate) use self::exit::{Exit, Failure};
-pub(crate) use self::usage::parse;
+pub use self::asked::Asked;
+pub use self::exit::{Exit, Failure};
+pub use self::jobs::page as job_page;
+pub use self::status::page as status_page;
+pub use self::usage::{parse, read};
 
 use self::connection::ConnectionArguments;
 use self::session::Session;
@@ -31,14 +35,14 @@ use self::session::Session;
 /// Gets each accepted job done, exactly as often as it should.
 #[derive(Debug, Parser)]
 #[command(name = "coordinator", version, max_term_width = 100)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Global {
     /// Print JSON on stdout instead of text.
     #[arg(short, long, global = true)]
@@ -85,13 +89,16 @@ enum Command {
 }
 
 /// What is done before any thread starts: the log, and becoming another program.
-pub(crate) fn prepare(arguments: &Arguments) -> Result<(), Failure> {
+///
+/// # Errors
+/// The log cannot be set up, or the other program not started.
+pub fn prepare(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::WithParent { parent, command } => {
             let (program, rest) = command
                 .split_first()
                 .ok_or_else(|| Failure::failed("no program to start"))?;
-            let error = coordinator::dev::become_child(*parent, program, rest);
+            let error = crate::dev::become_child(*parent, program, rest);
             Err(Failure::failed(format!(
                 "start {}: {error}",
                 program.display()
@@ -108,7 +115,12 @@ pub(crate) fn prepare(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Carries a command out.
-pub(crate) async fn execute(arguments: Arguments) -> Result<Exit, Failure> {
+///
+/// # Errors
+/// It was not done; the text says why, the code what kind of reason it is.
+pub async fn execute(arguments: Arguments) -> Result<Exit, Failure> {
+    // Said before a connection is needed.
+    arguments.asked()?;
     let Arguments { global, command } = arguments;
     match command {
         Command::Run(arguments) => run::run(global, arguments).await,

@@ -28,7 +28,7 @@ impl Output {
             serde_json::to_string(value)
                 .map_err(|error| Failure::failed(format!("write JSON: {error}")))?
         } else {
-            text()
+            printable(&text())
         };
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{}", out.trim_end())?;
@@ -38,10 +38,22 @@ impl Output {
 
     /// Says something for people, beside the data.
     pub(crate) fn note(self, text: &str) {
-        let said = writeln!(std::io::stderr(), "{text}");
+        let said = writeln!(std::io::stderr(), "{}", printable(text));
         // Nobody listens; the data and the exit code do not depend on it.
         drop(said);
     }
+}
+
+/// What a terminal shows and does not obey: names, alarms and reasons come from whoever may write them.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for symbol in text.chars() {
+        match symbol.is_control() && symbol != '\n' {
+            true => out.extend(symbol.escape_default()),
+            false => out.push(symbol),
+        }
+    }
+    out
 }
 
 /// A table with these headings, as wide as its content: lines are never broken, so that a pipe
@@ -53,4 +65,16 @@ pub(crate) fn table(headings: &[&str]) -> Table {
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(headings.iter().copied());
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        let text = "a\u{1b}[2J\rb\u{9b}1mc\nd\te";
+        let shown = "a\\u{1b}[2J\\rb\\u{9b}1mc\nd\\te";
+        assert_eq!(printable(text), shown);
+    }
 }

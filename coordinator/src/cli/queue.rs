@@ -1,6 +1,6 @@
 //! `coordinator queue`: configurations as records of the ledger.
 
-use coordinator::queue_record::{self, QueueRecord};
+use crate::queue_record::{self, QueueRecord};
 use protocol::config::{ConfigError, QueueConfig};
 use protocol::id::QueueName;
 use protocol::number::{Revision, Sequence};
@@ -51,10 +51,6 @@ struct Listed {
 }
 
 pub(crate) async fn queue(global: Global, command: QueueCommand) -> Result<Exit, Failure> {
-    if let QueueCommand::Add { queue, fields } = &command {
-        // Said before a connection is needed.
-        checked(queue, fields.clone().over(QueueConfig::default()))?;
-    }
     let session = Session::open(global).await?;
     match command {
         QueueCommand::Add { queue, fields } => add(&session, &queue, *fields).await,
@@ -63,7 +59,7 @@ pub(crate) async fn queue(global: Global, command: QueueCommand) -> Result<Exit,
     }
 }
 
-fn checked(queue: &QueueName, config: QueueConfig) -> Result<QueueConfig, Failure> {
+pub(super) fn checked(queue: &QueueName, config: QueueConfig) -> Result<QueueConfig, Failure> {
     match config.validate() {
         Ok(()) => Ok(config),
         Err(why) => Err(Failure::new(Exit::Usage, format!("queue {queue}: {why}"))),

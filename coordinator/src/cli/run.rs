@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use coordinator::settings::{
+use crate::settings::{
     ByteSize, CoordinatorName, Layer, LeaseProfile, LogFormat, Provision, Replicas, RunSettings,
     Window,
 };
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{Exit, Failure};
 use super::{Global, log, signals};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RunArguments {
     /// The configuration file [default: ./coordinator.toml, then coordinator/config.toml in
     /// $XDG_CONFIG_HOME and /etc, where one exists].
@@ -41,8 +41,9 @@ pub(crate) struct RunArguments {
     log_format: Option<LogFormat>,
 }
 
-pub(crate) async fn run(global: Global, arguments: RunArguments) -> Result<Exit, Failure> {
-    let flags = Layer {
+/// What the flags and variables say.
+pub(super) fn layer(global: Global, arguments: RunArguments) -> Layer {
+    Layer {
         name: arguments.name,
         namespace: global.namespace,
         connection: global.connection.running(),
@@ -52,12 +53,17 @@ pub(crate) async fn run(global: Global, arguments: RunArguments) -> Result<Exit,
         lease: arguments.lease,
         window: arguments.window,
         log_format: arguments.log_format,
-    };
-    let settings = RunSettings::load(flags, arguments.config, &Environment::of_process())?;
+    }
+}
+
+pub(crate) async fn run(global: Global, arguments: RunArguments) -> Result<Exit, Failure> {
+    let config = arguments.config.clone();
+    let flags = layer(global, arguments);
+    let settings = RunSettings::load(flags, config, &Environment::of_process())?;
     log::running(settings.log_format)?;
     let shutdown = CancellationToken::new();
     let running = async {
-        coordinator::run(settings, shutdown.clone()).await?;
+        crate::run(settings, shutdown.clone()).await?;
         Ok(Exit::Done)
     };
     signals::in_order(shutdown.clone(), Box::pin(running)).await

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use coordinator::dev::{ProcessSpec, System, SystemOptions};
-use coordinator::settings::LeaseProfile;
+use crate::dev::{ProcessSpec, System, SystemOptions};
+use crate::settings::LeaseProfile;
 use nats_config::connection::Environment;
 use protocol::id::{JobId, QueueName};
 use tokio_util::sync::CancellationToken;
@@ -158,7 +158,7 @@ struct Shown {
 }
 
 fn summary(system: &System) -> Summary {
-    let shown = |process: &coordinator::dev::RunningProcess| Shown {
+    let shown = |process: &crate::dev::RunningProcess| Shown {
         name: process.name().to_owned(),
         pid: process.pid(),
         log: process.log().to_owned(),

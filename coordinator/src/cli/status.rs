@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use coordinator::roll_call::{GATHER, leader, roll_call};
+use crate::roll_call::{GATHER, leader, roll_call};
 use protocol::message::{CoordinatorStatus, QueueStatus};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::output::table;
+use super::output::{printable, table};
 use super::{Global, Session};
 
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ pub(crate) async fn status(global: Global) -> Result<Exit, Failure> {
         leader: leader.map(|status| status.coordinator.as_str()),
         coordinators: &answers,
     };
-    session.output.data(&shown, || screen(&answers, leader))?;
+    session.output.data(&shown, || page(&answers))?;
     match leader {
         Some(_) => Ok(Exit::Done),
         None if answers.is_empty() => Err(Failure::new(
@@ -39,6 +39,12 @@ pub(crate) async fn status(global: Global) -> Result<Exit, Failure> {
             "no coordinator leads now: jobs are accepted and wait; look at the coordinators' logs if this stays",
         )),
     }
+}
+
+/// What is printed of these answers, whatever they hold.
+#[must_use]
+pub fn page(answers: &[CoordinatorStatus]) -> String {
+    printable(&screen(answers, leader(answers)))
 }
 
 fn screen(answers: &[CoordinatorStatus], leader: Option<&CoordinatorStatus>) -> String {

@@ -71,9 +71,9 @@ struct Answered<'a> {
 }
 
 pub(crate) async fn submit(global: Global, arguments: SubmitArguments) -> Result<Exit, Failure> {
-    // All that can be wrong with it is said before a connection is needed.
     let (raw, wait, front_door) = (arguments.id.clone(), arguments.wait, arguments.front_door);
-    let request = request(&arguments)?;
+    let payload = payload(arguments.payload.as_deref())?;
+    let request = bare(&arguments)?.payload(payload);
     let (queue, id) = (request.queue().clone(), request.id().clone());
     let session = Session::open(global).await?;
     let client = Client::with_broker(session.broker.clone());
@@ -94,7 +94,8 @@ pub(crate) async fn submit(global: Global, arguments: SubmitArguments) -> Result
     }
 }
 
-fn request(arguments: &SubmitArguments) -> Result<SubmitRequest, Failure> {
+/// The job without its payload, which may have to be read from somewhere.
+pub(super) fn bare(arguments: &SubmitArguments) -> Result<SubmitRequest, SubmitError> {
     let mut request = SubmitRequest::new(arguments.queue.as_str(), &arguments.id)?;
     if let Some(kind) = &arguments.kind {
         request = request.kind(kind.as_str())?;
@@ -117,7 +118,7 @@ fn request(arguments: &SubmitArguments) -> Result<SubmitRequest, Failure> {
     if let Some(count) = arguments.max_attempts {
         request = request.max_attempts(count);
     }
-    Ok(request.payload(payload(arguments.payload.as_deref())?))
+    Ok(request)
 }
 
 fn payload(given: Option<&str>) -> Result<Vec<u8>, Failure> {

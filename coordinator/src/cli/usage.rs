@@ -1,6 +1,7 @@
 //! Reads the arguments. A wrong value that came from a variable is told as what it is: a flag that
 //! nobody typed must not be blamed.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -9,9 +10,20 @@ use clap::{CommandFactory, Parser};
 use super::Arguments;
 use super::exit::{Exit, Failure};
 
-/// The arguments of this process. The error is what to end with; it was said.
-pub(crate) fn parse() -> Result<Arguments, ExitCode> {
-    let error = match Arguments::try_parse() {
+/// Reads a command line, the program's name first, over the variables of this process.
+///
+/// # Errors
+/// It is none of ours, or asks for help or the version: what to print.
+pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(line)
+}
+
+/// The arguments of this process.
+///
+/// # Errors
+/// What to end with; it was said.
+pub fn parse() -> Result<Arguments, ExitCode> {
+    let error = match read(std::env::args_os()) {
         Ok(arguments) => return Ok(arguments),
         Err(error) => error,
     };

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::verify::{self, Expect};
 use checker::{Figures, Report, Rule, Violation};
-use coordinator::verify::{self, Expect};
 
 use super::exit::{Exit, Failure};
 use super::output::table;

@@ -169,6 +169,13 @@ fn take_from_addresses(
     let mut found: Option<InAddress> = None;
     for server in servers {
         let Some(user) = server.username() else {
+            if server.password().is_some() {
+                return Err(ConnectError::setting(
+                    PLACE,
+                    "a password without a user",
+                    "give nats://user:password@host:port",
+                ));
+            }
             continue;
         };
         let text = |part: &str| percent(part).and_then(|bytes| String::from_utf8(bytes).ok());
@@ -244,9 +251,8 @@ impl Auth {
             Way::Creds(creds) => with_creds(options, creds.value.reveal(), &creds.place),
             Way::CredsFile(path) => with_creds(options, &read(path)?, &path.place),
             Way::Nkey(path) => {
-                let seed = seed_in(&read(path)?);
-                checked_seed(&seed, &path.place)?;
-                Ok(options.nkey(seed))
+                let seed = seed_in(&read(path)?, &path.place)?;
+                Ok(options.nkey(seed.reveal().to_owned()))
             }
             Way::Jwt(jwt, Some(seed)) => {
                 checked_seed(seed.value.reveal(), &seed.place)?;
@@ -289,13 +295,19 @@ pub(super) fn creds_text(jwt: &str, seed: &str) -> String {
     )
 }
 
-/// The seed in an nkey file, which may hold comments and lines of dashes around it.
-fn seed_in(text: &str) -> String {
-    text.lines()
+/// The seed in the text of an nkey file, which may hold comments and lines of dashes around it. `place`
+/// is how errors name the file.
+///
+/// # Errors
+/// [`ConnectError::Setting`]: it holds no seed of a user. The text is not quoted.
+pub fn seed_in(text: &str, place: &str) -> Result<Secret, ConnectError> {
+    let seed = text
+        .lines()
         .map(str::trim)
         .find(|line| line.starts_with('S') && line.len() > 40)
-        .unwrap_or_default()
-        .to_owned()
+        .unwrap_or_default();
+    checked_seed(seed, place)?;
+    Ok(Secret::new(seed))
 }
 
 /// The client finds a bad seed only while connecting and then says "failed signing nonce"; its

@@ -37,15 +37,50 @@ pub(super) struct ContextFile {
     pub(super) tls_first: bool,
 }
 
-/// A context and where it came from.
+/// What a context file says, and where it came from. It may hold secrets, and shows nothing.
 #[derive(Clone, Default)]
-pub(super) struct Context {
+pub struct Context {
     /// How errors name it; empty if there is none.
     pub(super) name: String,
     pub(super) file: ContextFile,
 }
 
 impl Context {
+    /// Reads the text of a context file that errors call `name`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Setting`]: it is too large, no JSON object of texts, or looks a secret up in a way
+    /// that is not supported. The text of the file is not quoted.
+    pub fn parse(text: &[u8], name: &str) -> Result<Self, ConnectError> {
+        if text.len() > CONTEXT_LEN_MAX {
+            return Err(ConnectError::setting(
+                name,
+                "it is larger than 1 MiB",
+                "name a context file",
+            ));
+        }
+        let file: ContextFile = serde_json::from_slice(text).map_err(|error| {
+            // The parser's text may quote a value, and a value may be a secret: only the place is said.
+            let (line, column) = (error.line(), error.column());
+            ConnectError::setting(
+                name,
+                format!("it is not a JSON object of texts (line {line}, column {column})"),
+                "repair it with `nats context edit`",
+            )
+        })?;
+        if !file.nsc.is_empty() {
+            return Err(ConnectError::setting(
+                format!("field `nsc` of {name}"),
+                "credentials looked up by `nsc` are not supported",
+                "write them to a file (`nsc generate creds`) and name it in `creds`",
+            ));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            file,
+        })
+    }
+
     /// Where a field of it stands, for errors.
     pub(super) fn place(&self, field: &str) -> String {
         format!("field `{field}` of {}", self.name)
@@ -168,31 +203,5 @@ fn known(dir: &Path) -> String {
 fn read(path: &Path, name: &str) -> Result<Context, ConnectError> {
     let shown = path.display().to_string();
     let text = std::fs::read(path).map_err(|error| ConnectError::file(name, &shown, &error))?;
-    if text.len() > CONTEXT_LEN_MAX {
-        return Err(ConnectError::setting(
-            name,
-            "it is larger than 1 MiB",
-            "name a context file",
-        ));
-    }
-    let file: ContextFile = serde_json::from_slice(&text).map_err(|error| {
-        // The parser's text may quote a value, and a value may be a secret: only the place is said.
-        let (line, column) = (error.line(), error.column());
-        ConnectError::setting(
-            name,
-            format!("it is not a JSON object of texts (line {line}, column {column})"),
-            "repair it with `nats context edit`",
-        )
-    })?;
-    if !file.nsc.is_empty() {
-        return Err(ConnectError::setting(
-            format!("field `nsc` of {name}"),
-            "credentials looked up by `nsc` are not supported",
-            "write them to a file (`nsc generate creds`) and name it in `creds`",
-        ));
-    }
-    Ok(Context {
-        name: name.to_owned(),
-        file,
-    })
+    Context::parse(&text, name)
 }

@@ -13,7 +13,9 @@ mod secret;
 mod settings;
 mod uri;
 
+pub use self::auth::seed_in;
 pub use self::connect::{connect, connect_options};
+pub use self::context::Context;
 pub use self::environment::Environment;
 pub use self::error::ConnectError;
 pub use self::resolved::Connection;

@@ -75,7 +75,18 @@ impl Connection {
     /// [`ConnectError::Setting`]: a value, a context file or a relation is wrong.
     pub fn resolve(settings: &ConnectionSettings, env: &Environment) -> Result<Self, ConnectError> {
         let choice = settings.context.as_ref().unwrap_or(&ContextChoice::None);
-        let context = context::load(choice, env)?;
+        Self::with_context(settings, context::load(choice, env)?, env)
+    }
+
+    /// The same with a context that was read already.
+    ///
+    /// # Errors
+    /// As [`Connection::resolve`].
+    pub fn with_context(
+        settings: &ConnectionSettings,
+        context: Context,
+        env: &Environment,
+    ) -> Result<Self, ConnectError> {
         refuse_proxy(settings, &context)?;
         let mut servers = servers(settings, &context)?;
         let auth = auth::resolve(settings, &context, &mut servers, env)?;

@@ -156,6 +156,13 @@ fn an_address_with_a_user_is_taken_apart() {
 }
 
 #[test]
+fn a_password_alone_in_an_address_is_refused_and_not_shown() {
+    let (_dir, env) = home(&[], "");
+    let settings = set(|s| s.server = Some(format!("nats://:{NO_SECRET}@localhost")));
+    assert!(refusal(&settings, &env).contains("a password without a user"));
+}
+
+#[test]
 fn creds_may_be_uris() {
     let text = super::auth::creds_text("jwt", SEED);
     let env = Environment::of([("CREDS", &text)]);

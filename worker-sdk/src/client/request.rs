@@ -6,7 +6,7 @@ use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use nats_config::Broker;
 use protocol::id::{JobId, Key, Kind, NameError, QueueName};
-use protocol::submission::{Priority, Submission, SubmissionError, header};
+use protocol::submission::{Parsed, Priority, Submission, SubmissionError, header};
 use protocol::time::Timestamp;
 
 use super::{Door, SubmitError};
@@ -192,19 +192,43 @@ impl SubmitRequest {
         self
     }
 
+    /// What its headers say to every coordinator, read back from their texts.
+    ///
+    /// # Errors
+    /// No coordinator would take it: it expires before it may run, or a number or span is out of its
+    /// range.
+    ///
+    /// ```
+    /// use worker_sdk::SubmitRequest;
+    ///
+    /// # fn main() -> Result<(), worker_sdk::SubmitError> {
+    /// let request = SubmitRequest::new("invoices", "INV-1")?.max_attempts(0);
+    /// assert!(request.checked().is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn checked(&self) -> Result<Submission, SubmitError> {
+        let pairs = self.submission.to_headers();
+        let get = |name: &str| {
+            let found = pairs.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| value.as_str())
+        };
+        match Submission::parse(get)? {
+            Parsed::Known(submission) => Ok(submission),
+            // It was written here, in our own version.
+            Parsed::Newer(_) => Ok(self.submission.clone()),
+        }
+    }
+
     pub(super) fn prepare(self, broker: &Broker, door: Door) -> Result<Prepared, SubmitError> {
+        // An impossible one is refused before it is sent.
+        self.checked()?;
         let subjects = broker.subjects();
         let subject = match door {
             Door::Direct => subjects.submit(&self.queue, &self.id),
             Door::Front => subjects.api_submit(&self.queue, &self.id),
         };
         let pairs = self.submission.to_headers();
-        // What every coordinator will do with it: an impossible one is refused before it is sent.
-        let get = |name: &str| {
-            let found = pairs.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| value.as_str())
-        };
-        Submission::parse(get)?;
         let mut headers = self.others;
         for (name, value) in &pairs {
             headers.insert(*name, header_value(name, value)?);

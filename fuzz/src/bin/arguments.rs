@@ -1,0 +1,4 @@
+//! `fuzz::arguments` under the fuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::arguments(data));

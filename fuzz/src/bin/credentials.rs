@@ -1,0 +1,4 @@
+//! `fuzz::credentials` under the fuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::credentials(data));

@@ -1,0 +1,4 @@
+//! `fuzz::headers` under the fuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::headers(data));

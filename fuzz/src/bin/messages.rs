@@ -1,0 +1,4 @@
+//! `fuzz::messages` under the fuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::messages(data));
