@@ -8,7 +8,7 @@ use election::boot_now;
 use election::{Election, Event as Leadership};
 use futures::{FutureExt, StreamExt};
 use nats_config::Broker;
-use protocol::coordinator::{Coordinator, Event};
+use protocol::coordinator::{Coordinator, Event, Ground};
 use protocol::effects::{Effects, Stop};
 use protocol::leadership::Moment;
 use protocol::ledger::Record;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::drift_watch::{self, DriftWatch};
 use crate::follower::Entry;
 use crate::inputs::{Done, Inputs, UnderWay};
 use crate::ledger_watch::{self, LedgerWatch};
@@ -52,6 +53,7 @@ pub(crate) struct Driver {
     pub(crate) stand_at: Option<Sequence>,
     pub(crate) progress: Moment,
     pub(crate) watch: LedgerWatch,
+    pub(crate) drift: DriftWatch,
     pub(crate) alarms: Vec<String>,
 }
 
@@ -179,11 +181,23 @@ impl Driver {
                     let payload = &payload;
                     self.event(Event::Reread { accepted, payload }).await;
                 }
-                Done::Usage(usages, is_open) => {
+                Done::Ledger(usages, is_open, facts, then) => {
                     self.watch.answered();
                     self.event(Event::Usage(usages, is_open)).await;
+                    self.event(Event::LedgerSeen { facts, then }).await;
                 }
                 Done::Unanswered(why) => self.watch.unanswered(boot_now(), why),
+                Done::NoLedger if self.watch.is_gone(boot_now()) => {
+                    self.event(Event::Ground(Ground::LedgerGone)).await;
+                }
+                Done::NoLedger => {}
+                Done::LookedOver(found) => {
+                    if let Some(ground) = drift_watch::looked_over(self, found) {
+                        self.event(Event::Ground(ground)).await;
+                    }
+                }
+                Done::WorkMade => self.event(Event::Ground(Ground::WorkMade)).await,
+                Done::Consumer(queue, trouble) => self.drift.tended(queue, trouble),
                 Done::Nothing => {}
             }
             next = self.under_way.next().now_or_never().flatten();
@@ -294,5 +308,6 @@ impl Driver {
             }
         }
         ledger_watch::look(self, now);
+        drift_watch::look(self, now);
     }
 }

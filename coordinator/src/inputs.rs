@@ -5,9 +5,12 @@ use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use nats_config::{Found, ProvisionError};
 use protocol::answer::Answer;
+use protocol::coordinator::LedgerFacts;
 use protocol::door::Usage;
-use protocol::id::WorkerId;
+use protocol::id::{QueueName, WorkerId};
+use protocol::ledger::RecordIdentity;
 use protocol::number::{Accepted, Epoch};
 use protocol::workers::Pong;
 use tokio::sync::mpsc;
@@ -23,9 +26,23 @@ pub(crate) enum Done {
     Wrote(Accepted, Answer),
     Ponged(WorkerId, Pong),
     Reread(Accepted, Bytes),
-    Usage(Vec<Usage>, Option<bool>),
+    /// How full the ledger is, whether its door is open, and what it is beside what was folded.
+    Ledger(
+        Vec<Usage>,
+        Option<bool>,
+        LedgerFacts,
+        Option<RecordIdentity>,
+    ),
     /// The ledger gave no answer about itself.
     Unanswered(String),
+    /// The broker says that there is no ledger.
+    NoLedger,
+    /// What exists on the broker was looked over.
+    LookedOver(Result<Found, ProvisionError>),
+    /// The work queue was made anew.
+    WorkMade,
+    /// A queue's consumer is as it should be, or is not, for this reason.
+    Consumer(QueueName, Option<String>),
     /// Nothing to decide.
     Nothing,
 }

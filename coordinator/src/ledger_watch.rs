@@ -1,20 +1,26 @@
-//! Whether the ledger can be read and how full it is: asked at its stream leader while leading, and
-//! told to an operator when no answer comes for longer than an election of the broker takes. It
-//! decides nothing about a job.
+//! Whether the ledger is there, is the one that was folded, can be read, and how full it is: asked at
+//! its stream leader, and told to an operator when a leader gets no answer for longer than an election
+//! of the broker takes. It decides nothing about a job.
 
 use std::time::Duration;
 
 use futures::FutureExt;
-use nats_config::{Broker, Door};
+use nats_config::{Broker, Door, ReadError};
+use protocol::coordinator::LedgerFacts;
 use protocol::door::Usage;
 use protocol::leadership::Moment;
-use protocol::number::Sequence;
+use protocol::ledger::RecordIdentity;
 
 use crate::driver::Driver;
 use crate::inputs::Done;
+use crate::steps;
 
 /// How often the ledger is asked while leading.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How often a follower asks.
+const FOLLOWER_ASKS_EVERY: Duration = Duration::from_secs(5);
+/// The broker must say for so long, and so often, that there is no ledger.
+const GONE_FOR: (Duration, u32) = (Duration::from_secs(3), 3);
 /// A broker's election takes up to 8 s, and one after another may follow: less is weather.
 const SILENT_MAX: Duration = Duration::from_secs(15);
 
@@ -23,6 +29,8 @@ const SILENT_MAX: Duration = Duration::from_secs(15);
 pub(crate) struct LedgerWatch {
     asked: Moment,
     silent: Option<Silent>,
+    /// Since when, and how often, the broker said that there is no ledger.
+    gone: Option<(Moment, u32)>,
 }
 
 #[derive(Debug)]
@@ -37,6 +45,7 @@ impl LedgerWatch {
         Self {
             asked: now,
             silent: None,
+            gone: None,
         }
     }
 
@@ -44,17 +53,28 @@ impl LedgerWatch {
     pub(crate) fn is_due(&mut self, now: Moment, is_leading: bool) -> bool {
         if !is_leading {
             self.silent = None;
-            return false;
         }
-        let is_due = now.since(self.asked) >= ASK_EVERY;
+        let every = match is_leading || self.gone.is_some() {
+            true => ASK_EVERY,
+            false => FOLLOWER_ASKS_EVERY,
+        };
+        let is_due = now.since(self.asked) >= every;
         if is_due {
             self.asked = now;
         }
         is_due
     }
 
+    /// The broker says that there is no ledger. Whether that is sure by now.
+    pub(crate) fn is_gone(&mut self, now: Moment) -> bool {
+        let (since, count) = self.gone.get_or_insert((now, 0));
+        *count += 1;
+        now.since(*since) >= GONE_FOR.0 && *count >= GONE_FOR.1
+    }
+
     /// It answered.
     pub(crate) fn answered(&mut self) {
+        self.gone = None;
         if self.silent.take().is_some_and(|silent| silent.told) {
             tracing::info!("the ledger answers again");
         }
@@ -93,7 +113,7 @@ impl LedgerWatch {
 /// Asks when it is time to.
 pub(crate) fn look(driver: &mut Driver, now: Moment) {
     if driver.watch.is_due(now, driver.rules.is_leading()) {
-        let folded = driver.rules.ledger().last_sequence();
+        let folded = driver.rules.ledger().last().cloned();
         let asked = ask(driver.broker.clone(), folded);
         driver.under_way.push(asked.boxed());
     }
@@ -101,17 +121,21 @@ pub(crate) fn look(driver: &mut Driver, now: Moment) {
 
 /// Asks how full the ledger is and whether its door is open, and reads the record that was folded
 /// last: a stream that stopped still tells its size.
-async fn ask(broker: Broker, folded: Sequence) -> Done {
+async fn ask(broker: Broker, folded: Option<RecordIdentity>) -> Done {
     let ledger = broker.names().ledger();
     let state = match broker.state(ledger).await {
         Ok(state) => state,
+        Err(ReadError::NoStream { .. }) => return Done::NoLedger,
         Err(error) => return Done::Unanswered(error.to_string()),
     };
-    if folded > Sequence::default()
-        && let Err(error) = broker.at(ledger, folded).await
-    {
-        return Done::Unanswered(error.to_string());
-    }
+    let at_folded = match &folded {
+        None => Ok(None),
+        Some(folded) => broker.at(ledger, folded.sequence).await,
+    };
+    let at_folded = match at_folded {
+        Ok(at_folded) => at_folded.map(steps::identity),
+        Err(error) => return Done::Unanswered(error.to_string()),
+    };
     fail_point!("coordinator.door-look");
     let limit = u64::try_from(state.config.max_bytes)
         .ok()
@@ -121,7 +145,12 @@ async fn ask(broker: Broker, folded: Sequence) -> Done {
         used: state.bytes,
         limit,
     };
-    Done::Usage(vec![usage], Some(is_open))
+    let facts = LedgerFacts {
+        created: state.created,
+        last: state.last,
+        at_folded,
+    };
+    Done::Ledger(vec![usage], Some(is_open), facts, folded)
 }
 
 #[cfg(test)]
@@ -149,7 +178,20 @@ mod tests {
         watch.answered();
         assert_eq!(watch.alarm(at(99)), None);
         watch.unanswered(at(100), String::new());
-        assert!(!watch.is_due(at(101), false), "another leads");
-        assert_eq!(watch.alarm(at(200)), None);
+        watch.is_due(at(101), false);
+        assert_eq!(watch.alarm(at(200)), None, "another leads");
+    }
+
+    #[test]
+    fn a_follower_asks_less_often_until_the_ledger_seems_to_be_gone() {
+        let mut watch = LedgerWatch::new(at(0));
+        assert!(!watch.is_due(at(1), false));
+        assert!(watch.is_due(at(5), false));
+        assert!(!watch.is_gone(at(5)));
+        assert!(watch.is_due(at(6), false));
+        assert!(!watch.is_gone(at(6)));
+        assert!(watch.is_gone(at(8)), "three times within three seconds");
+        watch.answered();
+        assert!(!watch.is_gone(at(20)), "it was there meanwhile");
     }
 }

@@ -6,20 +6,18 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use election::boot_now;
 use futures::FutureExt;
-use nats_config::Broker;
+use nats_config::{Broker, Ensured, ProvisionError};
 use protocol::answer::Answer;
-use protocol::config::QueueConfig;
 use protocol::coordinator::Event;
 use protocol::door::DoorChange;
-use protocol::effects::{Effects, RecordWrite, Stop};
-use protocol::id::QueueName;
+use protocol::effects::{Effects, RecordWrite, Stop, WantedConsumer};
 use protocol::message::CoordinatorStatus;
 use protocol::number::{Accepted, Epoch};
 use protocol::takeover::Step;
 
 use crate::driver::Driver;
 use crate::inputs::Done;
-use crate::{presence, reread, steps};
+use crate::{drift_watch, presence, reread, steps};
 
 /// How long a failed try to make a consumer waits.
 const CONSUMER_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -42,9 +40,11 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
     if let Some((epoch, step)) = effects.step {
         take_step(driver, epoch, step);
     }
-    for (queue, config) in effects.consumers {
-        let made = ensure_consumer(driver.broker.clone(), queue, config);
-        driver.under_way.push(made.boxed());
+    for wanted in effects.consumers {
+        if driver.drift.may_tend(&wanted.queue) {
+            let made = ensure_consumer(driver.broker.clone(), wanted);
+            driver.under_way.push(made.boxed());
+        }
     }
     driver.work.push(effects.dispatch, &mut driver.payloads);
     for record in effects.records {
@@ -105,6 +105,9 @@ fn stopped(driver: &mut Driver, stop: &Stop) {
         Stop::WentBack(why) => format!(
             "the ledger is not the one that was folded: {why}; if the store was restored on purpose, start the coordinators again, all at once"
         ),
+        Stop::LedgerGone(why) => format!(
+            "the ledger is gone: {why}; nothing is accepted or recorded, and what was accepted is lost unless it is restored: see \"A ledger that is gone\" in docs/operating.md"
+        ),
     };
     tracing::error!("{text}");
     driver.election.withdraw();
@@ -149,12 +152,36 @@ async fn write(broker: Broker, record: RecordWrite) -> Done {
     Done::Wrote(record.accepted, answer)
 }
 
-async fn ensure_consumer(broker: Broker, queue: QueueName, config: Arc<QueueConfig>) -> Done {
-    while let Err(error) = broker.ensure_consumer(&queue, &config).await {
-        tracing::warn!(%error, %queue, "failed to make the queue's consumer; trying again");
+/// Makes a queue's consumer or sets it right. One that was deleted after it had handed something out
+/// is made anew when every lease on that has ended: whoever held one has let go by then.
+async fn ensure_consumer(broker: Broker, wanted: WantedConsumer) -> Done {
+    let WantedConsumer {
+        queue,
+        config,
+        is_held,
+    } = wanted;
+    if is_held
+        && let Err(ProvisionError::Missing { object }) = broker.tend_consumer(&queue, &config).await
+    {
+        let lease = Duration::from_millis(config.work_lease_ms);
+        tracing::error!(%queue, "{object} was deleted: it is made anew in {lease:?}, when nobody can hold what it handed out");
+        tokio::time::sleep(lease).await;
+    }
+    loop {
+        match broker.ensure_consumer(&queue, &config).await {
+            Ok(report) => {
+                if report.ensured != Ensured::Unchanged {
+                    tracing::info!(%queue, ensured = ?report.ensured, "the queue's consumer");
+                }
+                return Done::Consumer(queue, None);
+            }
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(%error, %queue, "failed to make the queue's consumer; trying again");
+            }
+            Err(error) => return Done::Consumer(queue, Some(error.to_string())),
+        }
         tokio::time::sleep(CONSUMER_AGAIN_AFTER).await;
     }
-    Done::Nothing
 }
 
 async fn turn_door(broker: Broker, change: DoorChange) -> Done {
@@ -196,6 +223,7 @@ pub(crate) fn status(driver: &Driver) -> CoordinatorStatus {
     let snapshot = driver.election.snapshot();
     let mut alarms = driver.alarms.clone();
     alarms.extend(driver.watch.alarm(boot_now()));
+    alarms.extend(drift_watch::alarms(driver));
     alarms.extend(
         snapshot
             .trouble

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::drift_watch::DriftWatch;
 use crate::driver::Driver;
 use crate::follower::{self, BATCHES_MAX};
 use crate::front_door::FrontDoor;
@@ -62,7 +63,7 @@ pub enum RunError {
     #[error("{0}")]
     Setting(String),
     /// The rules stopped it.
-    #[error("stopped for good: {}", match .0 { Stop::Newer(why) | Stop::WentBack(why) => why })]
+    #[error("stopped for good: {}", match .0 { Stop::Newer(why) | Stop::WentBack(why) | Stop::LedgerGone(why) => why })]
     Stopped(Stop),
 }
 
@@ -133,6 +134,7 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         stand_at: Some(stand_at),
         progress: boot_now(),
         watch: LedgerWatch::new(boot_now()),
+        drift: DriftWatch::new(boot_now(), broker_settings(&settings)?, settings.provision),
         alarms: Vec::new(),
         broker: broker.clone(),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use nats_config::broker::BatchMessage;
-use nats_config::{Broker, ReadError};
+use nats_config::{Broker, ReadError, Stored};
 use protocol::answer::Answer;
 use protocol::coordinator::LedgerFacts;
 use protocol::ledger::RecordIdentity;
@@ -113,11 +113,16 @@ async fn ledger_facts(broker: &Broker, folded: Sequence) -> LedgerFacts {
     LedgerFacts {
         created: state.created,
         last: state.last,
-        at_folded: at_folded.map(|stored| RecordIdentity {
-            sequence: stored.sequence,
-            subject: stored.subject,
-            time: stored.time,
-        }),
+        at_folded: at_folded.map(identity),
+    }
+}
+
+/// What identifies a record that was read.
+pub(crate) fn identity(stored: Stored) -> RecordIdentity {
+    RecordIdentity {
+        sequence: stored.sequence,
+        subject: stored.subject,
+        time: stored.time,
     }
 }
 

@@ -35,7 +35,7 @@ pub use door::{Door, Moved};
 pub use drift::{Drift, Severity};
 pub use headers::header;
 pub use names::Names;
-pub use provision::{ConsumerReport, Ensured, Ledger, Mode, ProvisionError, Report};
+pub use provision::{ConsumerReport, Ensured, Found, Ledger, Mode, ProvisionError, Report};
 pub use read_error::ReadError;
 pub use roles::Role;
 pub use settings::{Replicas, Settings, SettingsError};

@@ -5,6 +5,7 @@
 
 mod error;
 mod queue_consumer;
+mod remake;
 
 use protocol::id::QueueName;
 use serde_json::{Map, Value, json};
@@ -17,7 +18,9 @@ use crate::version::{self, ServerVersion};
 use crate::{buckets, streams};
 
 pub use error::ProvisionError;
+use queue_consumer::Absent;
 pub use queue_consumer::{ConsumerReport, Ensured};
+pub use remake::Found;
 
 /// What [`Broker::provision`] may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -64,7 +67,7 @@ struct Object {
 }
 
 /// A stream as the server has it.
-struct Found {
+struct Stands {
     config: Map<String, Value>,
     last: u64,
 }
@@ -230,9 +233,9 @@ impl Broker {
         Ok(())
     }
 
-    async fn found(&self, stream: &str) -> Result<Option<Found>, ReadError> {
+    async fn found(&self, stream: &str) -> Result<Option<Stands>, ReadError> {
         match self.info(stream, &json!({})).await {
-            Ok(info) => Ok(Some(Found {
+            Ok(info) => Ok(Some(Stands {
                 last: info.last_sequence(),
                 config: info.into_config(),
             })),
@@ -263,6 +266,14 @@ impl Broker {
                 return gone(&format!(
                     "stream {work} holds or held work that came from it"
                 ));
+            }
+            let leader = format!("KV_{}", self.names().leader_bucket());
+            if self
+                .found(&leader)
+                .await?
+                .is_some_and(|found| found.last > 0)
+            {
+                return gone(&format!("stream {leader} tells of leaders that read it"));
             }
         }
         match mode {
@@ -302,7 +313,19 @@ impl Broker {
         queue: &QueueName,
         config: &protocol::config::QueueConfig,
     ) -> Result<ConsumerReport, ProvisionError> {
-        let lease = std::time::Duration::from_millis(config.work_lease_ms);
-        queue_consumer::ensure(self, queue, lease).await
+        queue_consumer::ensure(self, queue, config, Absent::Make).await
+    }
+
+    /// The same for a consumer that must be there: if it is not, it is left absent, since somebody
+    /// may still run what it handed out.
+    ///
+    /// # Errors
+    /// As [`Self::ensure_consumer`], and [`ProvisionError::Missing`].
+    pub async fn tend_consumer(
+        &self,
+        queue: &QueueName,
+        config: &protocol::config::QueueConfig,
+    ) -> Result<ConsumerReport, ProvisionError> {
+        queue_consumer::ensure(self, queue, config, Absent::Leave).await
     }
 }

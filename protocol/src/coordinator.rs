@@ -6,110 +6,31 @@
 mod audit;
 mod dispatch;
 mod endings;
+mod event;
+mod ground;
 mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+pub use self::event::{Event, Ground, LedgerFacts};
 use self::standing::Pace;
 use crate::answer::Answer;
 use crate::backlog::{Backlog, Line, Rank, Waiting};
-use crate::door::{self, Usage};
+use crate::door;
 use crate::effects::{Effects, Stop};
-use crate::id::WorkerId;
 use crate::job::JobState;
 use crate::leader::{Leader, Outstanding};
-use crate::ledger::{Folded, Ledger, Record, RecordIdentity};
+use crate::ledger::{Folded, Ledger, RecordIdentity};
 use crate::message::{Presence, WorkerSays, WorkerTold};
-use crate::number::{Accepted, Attempt, Epoch, Sequence};
+use crate::number::{Accepted, Attempt, Epoch};
 use crate::subject::{JobName, Subjects};
-use crate::takeover::{Takeover, WorkTail};
+use crate::takeover::Takeover;
 use crate::time::Timestamp;
 use crate::window::WindowWidth;
-use crate::workers::{Pong, Workers};
-
-/// What happened, one variant for each source.
-pub enum Event<'a> {
-    /// The next record of the ledger.
-    Record(&'a Record<'a>),
-    /// A payload that was read again.
-    Reread {
-        /// The job.
-        accepted: Accepted,
-        /// Its payload.
-        payload: &'a [u8],
-    },
-    /// The lease was won, or a new epoch was taken.
-    Won(Epoch),
-    /// The lease cannot be renewed for now: write nothing.
-    Suspended,
-    /// The lease is ours again; nobody led in between.
-    Resumed,
-    /// The lease is lost, or was given back.
-    Lost,
-    /// No new epoch: the lease's own news tell why, and may have come, with a new win, before this.
-    NotAdvanced,
-    /// The tail of the work queue and the ledger's facts were read.
-    Looked {
-        /// For which epoch.
-        epoch: Epoch,
-        /// The work queue.
-        tail: WorkTail,
-        /// The ledger.
-        ledger: LedgerFacts,
-    },
-    /// The fence was answered.
-    Fenced(Epoch, Answer),
-    /// The work queue was listed.
-    Listed(Epoch, Vec<String>),
-    /// The barrier was answered.
-    Barred(Epoch, Answer),
-    /// An audit's listing, and the ledger's last sequence, read after it.
-    Audited(Epoch, Vec<String>, Sequence),
-    /// A dispatch was answered.
-    Dispatched {
-        /// Its tag.
-        tag: u64,
-        /// The answer.
-        answer: Answer,
-    },
-    /// A dispatch was not sent, and never can be: the broker takes no message of its size.
-    Unsendable {
-        /// Its tag.
-        tag: u64,
-        /// Why, for the dead letter.
-        why: String,
-    },
-    /// A record was answered.
-    Wrote {
-        /// The job that it is about.
-        accepted: Accepted,
-        /// The answer.
-        answer: Answer,
-    },
-    /// A worker said something.
-    Said(WorkerSays),
-    /// A ping showed something.
-    Ponged(WorkerId, Pong),
-    /// How full the ledger and its account are, and whether the door is open.
-    Usage(Vec<Usage>, Option<bool>),
-    /// Time has passed.
-    Tick,
-}
-
-/// What is known of the ledger at its stream leader.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerFacts {
-    /// When the stream was made.
-    pub created: Timestamp,
-    /// Its last sequence.
-    pub last: Sequence,
-    /// The record at the sequence that we folded last, if it is there.
-    pub at_folded: Option<RecordIdentity>,
-}
+use crate::workers::Workers;
 
 /// A coordinator.
 #[derive(Debug)]
@@ -131,6 +52,10 @@ pub struct Coordinator {
     /// The tags of one leadership are not those of the next: late answers count for nothing.
     next_tag: u64,
     is_door_open: Option<bool>,
+    /// Why no promise can be kept with what is there; then nothing is dispatched and no job ended.
+    frozen: Option<String>,
+    /// Since when the ledger seems to end before what was folded.
+    behind_since: Option<Timestamp>,
 }
 
 /// What a coordinator is.
@@ -168,6 +93,8 @@ impl Coordinator {
             folded_at_look: None,
             next_tag: 1,
             is_door_open: None,
+            frozen: None,
+            behind_since: None,
         }
     }
 
@@ -238,6 +165,10 @@ impl Coordinator {
                     effects.door = door::decide(&usages, is_open);
                 }
             }
+            Event::LedgerSeen { facts, then } => {
+                self.ledger_seen(now, &facts, then.as_ref(), effects);
+            }
+            Event::Ground(ground) => self.stand_on(now, ground, effects),
             Event::NotAdvanced | Event::Tick => {}
         }
     }
@@ -248,11 +179,7 @@ impl Coordinator {
             Folded::Job(accepted) => self.refresh(accepted, effects),
             Folded::Configured { queue, jobs } => {
                 self.backlog.stir(&queue);
-                if let (Role::Leading(_), Some(config)) =
-                    (&self.role, self.ledger.queue_config(&queue))
-                {
-                    effects.consumers.push((queue, Arc::clone(config)));
-                }
+                self.want_consumer(&queue, effects);
                 for accepted in jobs {
                     self.refresh(accepted, effects);
                 }
@@ -424,6 +351,8 @@ impl Coordinator {
     #[must_use]
     pub fn wake_at(&self, _now: Timestamp) -> Option<Timestamp> {
         match &self.role {
+            // What is due waits for the ground: it is told by an event.
+            Role::Leading(_) if self.frozen.is_some() => self.workers.next_time(),
             Role::Leading(leader) => {
                 let times = [
                     self.backlog.next_time(),

@@ -27,7 +27,7 @@ pub struct Effects {
     /// Carry out this step of a takeover or an audit, for this epoch.
     pub step: Option<(Epoch, Step)>,
     /// Make sure that these queues have their consumer, before work goes out to them.
-    pub consumers: Vec<(QueueName, Arc<QueueConfig>)>,
+    pub consumers: Vec<WantedConsumer>,
     /// Write these into the work queue, in this order, each expecting the sequence it names.
     pub dispatch: Vec<Dispatch>,
     /// Write these into the ledger, in any order.
@@ -55,6 +55,20 @@ pub enum Stop {
     Newer(String),
     /// The ledger is not the one that was folded: it went back, or was made anew.
     WentBack(String),
+    /// There is no ledger any more.
+    LedgerGone(String),
+}
+
+/// A consumer that must exist as its queue's configuration says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedConsumer {
+    /// Whose.
+    pub queue: QueueName,
+    /// What it is made from.
+    pub config: Arc<QueueConfig>,
+    /// Something of the queue was handed out before. If the consumer is absent it was deleted, and
+    /// with it who holds what: it is made anew only when every work lease on it has ended.
+    pub is_held: bool,
 }
 
 /// One write into the work queue.

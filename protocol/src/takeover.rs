@@ -262,6 +262,18 @@ pub fn fence_len() -> u64 {
     if planted!(ShortFence) { 1 } else { FENCE_LEN }
 }
 
+/// Fewer messages than this are written into the work queue under one epoch.
+const EPOCH_LEN_BITS: u32 = 32;
+
+/// The sequence at which a work queue begins that was deleted and is made anew under `epoch`: above
+/// all that a write of an earlier epoch, which may still be on its way, can expect.
+#[must_use]
+pub fn first_sequence(epoch: Epoch) -> Sequence {
+    // Epochs above are forged, and no leader has one.
+    let epoch = epoch.get().min(u64::from(u32::MAX) / 2);
+    Sequence::new(epoch << EPOCH_LEN_BITS)
+}
+
 /// Reads a listing. `None`: it does not show the whole fence of `epoch`, so it is older than that.
 #[must_use]
 pub fn read_listing(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use protocol::config::QueueConfig;
 use protocol::id::QueueName;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -23,6 +24,15 @@ const REPAIRED: [&str; 5] = [
     "inactive_threshold",
     "max_deliver",
 ];
+
+/// What is done about a consumer that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Absent {
+    /// Makes it.
+    Make,
+    /// Leaves it absent: somebody may still run what it handed out.
+    Leave,
+}
 
 /// What [`Broker::ensure_consumer`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,8 +80,10 @@ impl Wanted {
 pub(super) async fn ensure(
     broker: &Broker,
     queue: &QueueName,
-    lease: Duration,
+    config: &QueueConfig,
+    absent: Absent,
 ) -> Result<ConsumerReport, ProvisionError> {
+    let lease = Duration::from_millis(config.work_lease_ms);
     let config = consumers::queue(broker.names(), queue, lease);
     let wanted = Wanted {
         stream: broker.names().work().to_owned(),
@@ -80,6 +92,7 @@ pub(super) async fn ensure(
         config: drift::json(&config),
     };
     let (found, ensured) = match read(broker, &wanted).await? {
+        None if absent == Absent::Leave => (None, Ensured::Unchanged),
         None => {
             write(broker, &wanted, "create", &wanted.config).await?;
             (read(broker, &wanted).await?, Ensured::Created)

@@ -6,6 +6,7 @@ use super::{Coordinator, Role};
 use crate::answer::Answer;
 use crate::config::QueueConfig;
 use crate::effects::{Dispatch, Effects};
+use crate::id::QueueName;
 use crate::job::JobState;
 use crate::leader::{FULL_PAUSE, Leader, Outstanding, PLACES_MIN, PLACES_PER_SLOT, Places};
 use crate::number::{Accepted, Attempt, Epoch, Sequence};
@@ -46,10 +47,10 @@ impl Coordinator {
             ));
         }
         effects.purge_fences = listed.old_fences;
-        let queues = self.ledger.configured();
-        effects
-            .consumers
-            .extend(queues.map(|(queue, config)| (queue.clone(), Arc::clone(config))));
+        let queues: Vec<QueueName> = self.ledger.configured().map(|(q, _)| q.clone()).collect();
+        for queue in queues {
+            self.want_consumer(&queue, effects);
+        }
     }
 
     /// Takes a listed attempt as outstanding, if it has no outcome.
@@ -91,8 +92,10 @@ impl Coordinator {
             return;
         }
         self.backlog.promote(now);
-        self.end(now, effects);
-        self.dispatch(now, effects);
+        if self.frozen.is_none() {
+            self.end(now, effects);
+            self.dispatch(now, effects);
+        }
         self.look_after_workers(now, effects);
         self.start_audit(now, effects);
     }

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use super::ground::Same;
 use super::{Coordinator, LedgerFacts, Role};
 use crate::effects::{Effects, Stop};
 use crate::job::JobState;
-use crate::ledger::{Ledger, RecordIdentity};
+use crate::ledger::Ledger;
 use crate::number::Epoch;
 use crate::subject::AttemptName;
 use crate::takeover::{Next, Step, Takeover, WorkTail};
@@ -134,22 +135,26 @@ impl Coordinator {
         (tail, facts): (WorkTail, &LedgerFacts),
         effects: &mut Effects,
     ) {
+        if !matches!(&self.role, Role::TakingOver(own) if own.epoch() == epoch && own.is_looking())
+        {
+            return;
+        }
+        let then = self.folded_at_look.take();
+        match self.compare(now, facts, then.as_ref()) {
+            Same::Yes => {}
+            Same::No(why) => {
+                self.stop(Stop::WentBack(why), effects);
+                return;
+            }
+            // With a new epoch it is looked again, after a pause.
+            Same::Behind => {
+                self.advance(now, self.highest, effects);
+                return;
+            }
+        }
         let Role::TakingOver(takeover) = &mut self.role else {
             return;
         };
-        if takeover.epoch() != epoch || !takeover.is_looking() {
-            return;
-        }
-        if let Some(why) = went_back(
-            self.ledger_created,
-            self.folded_at_look.as_ref(),
-            self.ledger.last(),
-            facts,
-        ) {
-            self.stop(Stop::WentBack(why), effects);
-            return;
-        }
-        self.ledger_created = Some(facts.created);
         // The epoch of a barrier that we folded is used up, whatever the lease says.
         let next = if self.ledger.newest_epoch() >= epoch {
             Next::Advance(self.ledger.newest_epoch())
@@ -203,40 +208,4 @@ fn is_read(ledger: &Ledger, name: &AttemptName) -> bool {
     !ledger
         .job(name.accepted)
         .is_some_and(|job| matches!(job.state, JobState::Unresolved(_)))
-}
-
-/// Why the ledger is not the one that was folded. `then` is the last record that was folded when
-/// the facts were asked for: they may be older than what was folded since.
-fn went_back(
-    created: Option<Timestamp>,
-    then: Option<&RecordIdentity>,
-    last: Option<&RecordIdentity>,
-    facts: &LedgerFacts,
-) -> Option<String> {
-    if created.is_some_and(|created| created != facts.created) {
-        return Some(format!("it was made anew at {}", facts.created));
-    }
-    if planted!(WentBackUnnoticed) {
-        return None;
-    }
-    let then = then?;
-    if facts.last < then.sequence {
-        return Some(format!(
-            "it ends at {}, but {} was folded",
-            facts.last, then.sequence
-        ));
-    }
-    let is_other = match &facts.at_folded {
-        None => true,
-        Some(found) => [Some(then), last]
-            .into_iter()
-            .flatten()
-            .any(|folded| folded.sequence == found.sequence && folded != found),
-    };
-    is_other.then(|| {
-        format!(
-            "its record {} is not the one that was folded",
-            then.sequence
-        )
-    })
 }

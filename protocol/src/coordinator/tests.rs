@@ -4,6 +4,7 @@ mod audit;
 mod dispatch;
 mod endings;
 mod fold;
+mod ground;
 mod leading;
 mod people;
 mod script;

@@ -76,7 +76,7 @@ fn a_new_leader_tells_who_holds_a_cancelled_job() {
         # a follower tells nobody
         > here w q:1 2/1/1
         > lead 1 q.2.1.a
-        consumer q 30000 ms
+        consumer q 30000 ms, held
         > here w q:1 2/1/1
         tell w cancel n2 a1
     ");
@@ -186,7 +186,7 @@ fn a_new_leader_goes_on_with_what_is_to_end() {
         > lost
         drop writes
         > lead 2 q.5.1.c
-        consumer q 30000 ms
+        consumer q 30000 ms, held
         write jobs.control.q.2.0.expire.a {"v":1,"reason":"its time to start has passed"}
         write jobs.outcome.q.3.1.b {"v":1,"status":"cancelled","error":{"code":"cancelled","message":"cancelled on request","permanent":true}}
     "#);

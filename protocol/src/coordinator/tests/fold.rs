@@ -12,7 +12,7 @@ fn a_job_takes_the_first_configuration_of_its_queue_and_later_ones_leave_it() {
         dispatch q/a n2 a1 after #512 (tag 1)
         # the lease holds for all jobs of the queue, the attempts for those to come
         > config q 2 {"max_attempts":5,"work_lease_ms":60000}
-        consumer q 60000 ms
+        consumer q 60000 ms, held
         > outcome q/a 2 1 failed
         > wait 30000
     "#);

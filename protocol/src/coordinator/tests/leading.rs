@@ -36,7 +36,7 @@ fn what_is_listed_without_an_outcome_is_outstanding() {
         > submit q/a Key=k
         > submit q/b Key=k
         > lead 1 q.3.1.b
-        consumer q 30000 ms
+        consumer q 30000 ms, held
         > outcome q/b 3 1 completed
         dispatch q/a n2 a1 after #512 (tag 1)
     ");
@@ -223,7 +223,7 @@ fn a_write_in_doubt_is_settled_by_a_takeover() {
         > answer 2 514
         > barred 2 5
         > epoch 2
-        consumer q 30000 ms
+        consumer q 30000 ms, held
         dispatch q/b n4 a1 after #1026 (tag 3)
         > answer 2 wrong-last
     ");
@@ -244,7 +244,7 @@ fn a_suspended_leader_writes_nothing_and_takes_over_anew() {
         advance above e1
         alarm: takeover again: the lease was suspended
         > lead 2 q.3.1.a
-        consumer q 30000 ms
+        consumer q 30000 ms, held
         dispatch q/b n4 a1 after #1024 (tag 2)
     ");
 }
@@ -275,10 +275,15 @@ fn a_ledger_that_is_not_the_one_that_was_folded_stops_it() {
         > submit q/a
         > won 1
         look for e1
-        > looked 1 last=1
-        drop writes
-        stop, went back: it ends at #1, but #2 was folded
+        > looked 1 created=1
+        fence e1 after #0
         > won 2
+        drop writes
+        look for e2
+        > looked 2 created=2
+        drop writes
+        stop, went back: it was made anew at 1970-01-01T00:00:00.002Z
+        > won 3
     ");
     run("
         > config q {}
@@ -298,6 +303,45 @@ fn a_ledger_that_is_not_the_one_that_was_folded_stops_it() {
         > looked 2 created=99
         drop writes
         stop, went back: it was made anew at 1970-01-01T00:00:00.099Z
+    ");
+}
+
+/// A server that is cut off from the others shows an older end for a while, and so does a store that
+/// went back: nobody leads on it, and it is told apart by time.
+#[test]
+fn a_ledger_that_ends_before_what_was_folded_is_looked_at_again_until_it_is_sure() {
+    run("
+        > config q {}
+        > submit q/a
+        > won 1
+        look for e1
+        > looked 1 last=1
+        drop writes
+        advance above e1
+        > won 2
+        look for e2
+        > looked 2
+        fence e2 after #0
+    ");
+    run("
+        > config q {}
+        > submit q/a
+        > seen last=1
+        > seen
+        # the old answer counts no more
+        > wait 15000
+        > seen last=1
+        > wait 15000
+        > seen last=1
+        stop, went back: it ends at #1, but #2 was folded
+    ");
+    run("
+        > config q {}
+        > lead 1
+        consumer q 30000 ms
+        > seen other
+        drop writes
+        stop, went back: its record #2 is not the one that was folded
     ");
 }
 
@@ -357,7 +401,7 @@ fn a_takeover_waits_for_listed_jobs_whose_key_is_still_to_be_read() {
         > lead 2 q.1.1.a
         # whether a runs beside b is not known
         > read 1 {"key":"k"}
-        consumer q 30000 ms
+        consumer q 30000 ms, held
         > outcome q/a 1 1 completed
         dispatch q/b n2 a1 after #512 (tag 1)
     "#);

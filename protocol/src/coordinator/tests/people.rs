@@ -95,7 +95,7 @@ fn a_new_leader_judges_by_its_own_pings() {
         drop writes
         > wait 5000
         > lead 2 q.3.1.a
-        consumer q 30000 ms
+        consumer q 30000 ms, held
         > wait 1000
         > pong w missing
         > wait 300

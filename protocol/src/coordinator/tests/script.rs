@@ -6,7 +6,7 @@
 
 use super::shown;
 use crate::answer::Answer;
-use crate::coordinator::{Coordinator, Event, LedgerFacts};
+use crate::coordinator::{Coordinator, Event, Ground, LedgerFacts};
 use crate::door::Usage;
 use crate::effects::Effects;
 use crate::id::Namespace;
@@ -131,6 +131,14 @@ impl World {
                 };
                 self.handle(Event::Usage(vec![usage], Some(args[1] == "open")))
             }
+            "sound" => self.handle(Event::Ground(Ground::Sound)),
+            "unsafe" => self.handle(Event::Ground(Ground::Unsafe(args.join(" ")))),
+            "ledgerless" => self.handle(Event::Ground(Ground::LedgerGone)),
+            "workless" => self.handle(Event::Ground(Ground::WorkMade)),
+            "seen" => {
+                let (facts, then) = (self.facts(&args), self.rules.ledger().last().cloned());
+                self.handle(Event::LedgerSeen { facts, then })
+            }
             _ => self.worker(verb, &args),
         };
         shown::lines(&effects, self.shows_pings)
@@ -237,8 +245,23 @@ impl World {
         self.epoch(&args[..1])
     }
 
-    /// `<epoch> [fence=<epoch>] [created=<ms>] [last=<sequence>] [other]`.
+    /// `<epoch> [fence=<epoch>]`, and as [`Self::facts`].
     fn looked(&mut self, args: &[&str]) -> Effects {
+        let fence = args.iter().find_map(|arg| arg.strip_prefix("fence="));
+        let tail = WorkTail {
+            last: Sequence::new(self.fence_last),
+            newest_fence: fence.map(number).map(Epoch::new),
+        };
+        let ledger = self.facts(args);
+        self.handle(Event::Looked {
+            epoch: epoch(args[0]),
+            tail,
+            ledger,
+        })
+    }
+
+    /// `[created=<ms>] [last=<sequence>] [other]`.
+    fn facts(&self, args: &[&str]) -> LedgerFacts {
         let option = |name: &str| {
             let found = args.iter().find_map(|arg| arg.strip_prefix(name));
             found.map(number)
@@ -247,20 +270,11 @@ impl World {
         if let (true, Some(record)) = (args.contains(&"other"), &mut at_folded) {
             record.time = Timestamp::from_millis(77);
         }
-        let tail = WorkTail {
-            last: Sequence::new(self.fence_last),
-            newest_fence: option("fence=").map(Epoch::new),
-        };
-        let ledger = LedgerFacts {
+        LedgerFacts {
             created: Timestamp::from_millis(option("created=").unwrap_or(1)),
             last: Sequence::new(option("last=").unwrap_or(self.last)),
             at_folded,
-        };
-        self.handle(Event::Looked {
-            epoch: epoch(args[0]),
-            tail,
-            ledger,
-        })
+        }
     }
 
     fn fenced(&mut self, args: &[&str]) -> Effects {

@@ -14,6 +14,7 @@ pub(crate) fn lines(effects: &Effects, with_pings: bool) -> Vec<String> {
     match &effects.stop {
         Some(Stop::Newer(why)) => out.push(format!("stop, newer: {why}")),
         Some(Stop::WentBack(why)) => out.push(format!("stop, went back: {why}")),
+        Some(Stop::LedgerGone(why)) => out.push(format!("stop, the ledger is gone: {why}")),
         None => {}
     }
     out.extend(
@@ -28,8 +29,10 @@ pub(crate) fn lines(effects: &Effects, with_pings: bool) -> Vec<String> {
         Step::Barrier => format!("barrier {epoch}"),
         Step::Audit => format!("audit for {epoch}"),
     }));
-    for (queue, config) in &effects.consumers {
-        out.push(format!("consumer {queue} {} ms", config.work_lease_ms));
+    for wanted in &effects.consumers {
+        let (queue, lease) = (&wanted.queue, wanted.config.work_lease_ms);
+        let held = if wanted.is_held { ", held" } else { "" };
+        out.push(format!("consumer {queue} {lease} ms{held}"));
     }
     for d in &effects.dispatch {
         let (job, accepted, attempt) = (&d.name.job, d.name.accepted, d.name.attempt);

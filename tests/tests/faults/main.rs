@@ -1,0 +1,11 @@
+//! Faults that change what can be promised, or that an operator must act on: a foreign hand on what
+//! exists on the broker, stores that went back, full disks, clocks. Each against real servers and
+//! real processes.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what tests share panics as they do, and clippy knows the marked functions alone"
+)]
+
+mod deleted;
+mod drift;
+mod scene;
