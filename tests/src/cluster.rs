@@ -9,6 +9,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, StorageType};
 
 use crate::port::Port;
+use crate::proxy::{Proxy, Weather};
 use crate::roles;
 use crate::server::{Routes, Server, ServerOptions};
 use crate::wait::eventually;
@@ -22,6 +23,18 @@ const ELECTIONS: Duration = Duration::from_secs(60);
 /// A cluster of three.
 pub struct Cluster {
     servers: Vec<Server>,
+    /// The lines between them, where these can be hurt.
+    routes: Vec<Route>,
+}
+
+/// The line on which a server dials another one.
+pub struct Route {
+    /// The place of the server that dials.
+    pub from: usize,
+    /// The place of the one that is dialled.
+    pub to: usize,
+    /// What stands between them.
+    pub proxy: Proxy,
 }
 
 impl Cluster {
@@ -49,15 +62,94 @@ impl Cluster {
         for (name, own) in NAMES.into_iter().zip(routes) {
             let mut options = options.clone();
             options.name = Some(name.to_owned());
-            let all = all.clone();
-            let mut server = Server::prepare(&options, Some(Routes { own, all }))?;
+            let routes = Routes {
+                own,
+                all: all.clone(),
+                advertised: None,
+            };
+            let mut server = Server::prepare(&options, Some(routes))?;
             server.spawn()?;
             servers.push(server);
         }
         for server in &mut servers {
             server.ready().await?;
         }
-        Ok(Self { servers })
+        Ok(Self {
+            servers,
+            routes: Vec::new(),
+        })
+    }
+
+    /// The same with a proxy on every line between two of them: they can be parted.
+    ///
+    /// # Errors
+    /// As [`Cluster::start_with`].
+    pub async fn start_parted(options: &ServerOptions) -> Result<Self> {
+        let owns: Vec<Port> = NAMES.iter().map(|_| Port::take()).collect::<Result<_>>()?;
+        let mut routes = Vec::new();
+        for from in 0..NAMES.len() {
+            for to in (0..NAMES.len()).filter(|to| *to != from) {
+                let proxy = Proxy::start_route(owns[to].number()).await?;
+                routes.push(Route { from, to, proxy });
+            }
+        }
+        let mut servers = Vec::new();
+        for (place, own) in owns.into_iter().enumerate() {
+            let mut options = options.clone();
+            options.name = Some(NAMES[place].to_owned());
+            let dialled = routes.iter().filter(|route| route.from == place);
+            let own_routes = Routes {
+                own,
+                all: dialled.map(|route| route.proxy.port()).collect(),
+                advertised: Some(Port::take()?),
+            };
+            let mut server = Server::prepare(&options, Some(own_routes))?;
+            server.spawn()?;
+            servers.push(server);
+        }
+        for server in &mut servers {
+            server.ready().await?;
+        }
+        Ok(Self { servers, routes })
+    }
+
+    /// The lines between the servers; none where they cannot be parted.
+    #[must_use]
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Holds back what passes between the server at `alone` and the two others: what it sends
+    /// (`out`), what it receives (`into`), or both.
+    pub fn part(&self, alone: usize, (out, into): (bool, bool)) {
+        for route in &self.routes {
+            let weather = if route.from == alone {
+                Weather {
+                    holds_up: out,
+                    holds_down: into,
+                    ..Weather::default()
+                }
+            } else if route.to == alone {
+                Weather {
+                    holds_up: into,
+                    holds_down: out,
+                    ..Weather::default()
+                }
+            } else {
+                continue;
+            };
+            route.proxy.set_weather(weather);
+        }
+    }
+
+    /// Lets all pass between the servers again. Returns how many bytes were held back.
+    pub fn join(&self) -> u64 {
+        let held = self.routes.iter().map(|route| route.proxy.held_bytes());
+        let held = held.sum();
+        for route in &self.routes {
+            route.proxy.release();
+        }
+        held
     }
 
     /// Waits until all three take replicated streams, by making one and removing it.

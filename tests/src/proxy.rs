@@ -43,9 +43,19 @@ pub struct Weather {
 
 type Swallow = Box<dyn FnMut(&Frame) -> bool + Send>;
 
+/// Who speaks on the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    /// A client and its server: messages of the server can be swallowed.
+    Client,
+    /// Two servers: bytes.
+    Route,
+}
+
 /// What all connections of a proxy share.
 struct Shared {
     target: u16,
+    speech: Speech,
     weather: watch::Sender<Weather>,
     /// How many more clients are let in.
     places: AtomicU64,
@@ -71,12 +81,25 @@ impl Proxy {
     /// # Errors
     /// When it cannot listen.
     pub async fn start(target: u16) -> Result<Self> {
+        Self::start_for(target, Speech::Client).await
+    }
+
+    /// The same between two servers of a cluster: the one that dials comes here.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn start_route(target: u16) -> Result<Self> {
+        Self::start_for(target, Speech::Route).await
+    }
+
+    async fn start_for(target: u16, speech: Speech) -> Result<Self> {
         let port = Port::take()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.number()))
             .await
             .context("listen as a proxy")?;
         let shared = Arc::new(Shared {
             target,
+            speech,
             weather: watch::Sender::new(Weather::default()),
             places: AtomicU64::new(u64::MAX),
             cuts: watch::Sender::new(0),
@@ -92,6 +115,12 @@ impl Proxy {
             shared,
             _tasks: tasks,
         })
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.number()
     }
 
     /// The address for clients.
@@ -181,7 +210,7 @@ async fn connection(client: TcpStream, shared: Arc<Shared>) {
     let (down_in, down_out) = mpsc::channel(ON_ITS_WAY);
     // A broken connection is what either side sees of it anyway.
     tokio::select! {
-        ended = up(from_client, up_in, &shared) => ended.ok(),
+        ended = bytes(from_client, up_in, &shared, |weather| weather.holds_up) => ended.ok(),
         ended = down(from_server, down_in, &shared) => ended.ok(),
         ended = pass_on(up_out, to_server, &shared, |weather| weather.holds_up) => ended.ok(),
         ended = pass_on(down_out, to_client, &shared, |weather| weather.holds_down) => ended.ok(),
@@ -194,19 +223,21 @@ async fn connection(client: TcpStream, shared: Arc<Shared>) {
 /// Bytes, and when they may leave.
 type Due = (Instant, Vec<u8>);
 
-async fn up(
-    mut client: OwnedReadHalf,
+/// Whatever comes, as it comes.
+async fn bytes(
+    mut from: OwnedReadHalf,
     out: mpsc::Sender<Due>,
     shared: &Shared,
+    holds: fn(Weather) -> bool,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let len = client.read(&mut buffer).await?;
+        let len = from.read(&mut buffer).await?;
         if len == 0 {
             return Ok(());
         }
         let weather = *shared.weather.borrow();
-        shared.read(len, weather.holds_up);
+        shared.read(len, holds(weather));
         let due = Instant::now() + weather.delay;
         if out.send((due, buffer[..len].to_vec())).await.is_err() {
             return Ok(());
@@ -215,6 +246,18 @@ async fn up(
 }
 
 async fn down(
+    server: OwnedReadHalf,
+    out: mpsc::Sender<Due>,
+    shared: &Shared,
+) -> std::io::Result<()> {
+    match shared.speech {
+        Speech::Client => messages(server, out, shared).await,
+        Speech::Route => bytes(server, out, shared, |weather| weather.holds_down).await,
+    }
+}
+
+/// Message by message, less what is swallowed.
+async fn messages(
     server: OwnedReadHalf,
     out: mpsc::Sender<Due>,
     shared: &Shared,

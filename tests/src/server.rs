@@ -39,6 +39,8 @@ pub struct ServerOptions {
     pub jetstream: JetStream,
     /// Room for JetStream on disk, in bytes; the server's own choice by default.
     pub max_store: Option<u64>,
+    /// Where JetStream stores; in the server's folder by default.
+    pub store: Option<PathBuf>,
     /// `always` or a duration such as `2m`: when the store is synced to disk.
     pub sync_interval: Option<String>,
     /// The JetStream domain.
@@ -56,7 +58,11 @@ pub struct ServerOptions {
 /// The place of a server among others.
 pub(crate) struct Routes {
     pub(crate) own: Port,
+    /// Where it dials the servers of the cluster.
     pub(crate) all: Vec<u16>,
+    /// Where others are told to dial it; nobody listens there, so that they dial by their own lists
+    /// alone.
+    pub(crate) advertised: Option<Port>,
 }
 
 /// A nats-server and its folder. Both are gone when it is dropped, unless a test is failing.
@@ -119,10 +125,14 @@ impl Server {
             let path = folder.path().join("server.conf");
             let mut text = config_text(options, &name, port.number(), folder.path())?;
             if let Some(routes) = &routes {
+                let advertised = routes.advertised.as_ref().map(Port::number);
+                let advertised =
+                    advertised.map(|port| format!("advertise: \"127.0.0.1:{port}\", "));
                 writeln!(
                     text,
-                    "cluster {{ name: C, listen: \"127.0.0.1:{}\", no_advertise: {}, routes: [ {} ] }}",
+                    "cluster {{ name: C, listen: \"127.0.0.1:{}\", {}no_advertise: {}, routes: [ {} ] }}",
                     routes.own.number(),
+                    advertised.unwrap_or_default(),
                     options.no_advertise,
                     route_urls(&routes.all).join(", ")
                 )?;
@@ -150,6 +160,11 @@ impl Server {
     pub async fn start_again(&mut self) -> Result<()> {
         self.spawn()?;
         self.ready().await
+    }
+
+    /// Runs another program from the next start on: a newer version.
+    pub fn upgrade(&mut self, program: &Path) {
+        self.program = program.to_owned();
     }
 
     pub(crate) fn spawn(&mut self) -> Result<()> {
@@ -320,7 +335,7 @@ fn config_text(options: &ServerOptions, name: &str, port: u16, folder: &Path) ->
         write!(
             text,
             "jetstream {{\n  store_dir: \"{}\"\n",
-            folder.display()
+            options.store.as_deref().unwrap_or(folder).display()
         )?;
         if let Some(bytes) = options.max_store {
             writeln!(text, "  max_file_store: {bytes}")?;

@@ -28,6 +28,36 @@ pub enum Which {
     Server(usize),
 }
 
+/// What passes no more between a server and the two others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parted {
+    /// Nothing passes.
+    Both,
+    /// What it sends is held back.
+    Out,
+    /// What it would receive is held back.
+    In,
+}
+
+/// What a foreign hand does to what exists on the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Foreign {
+    /// The consumer of the queue is deleted.
+    ConsumerDeleted,
+    /// The consumer of the queue gets another lease.
+    ConsumerAltered,
+    /// The ledger allows rollups for a while.
+    LedgerAltered,
+    /// The work queue takes no atomic batches for a while.
+    WorkAltered,
+    /// The bucket of the leaders' leases is deleted.
+    LeadersDeleted,
+    /// The bucket of the workers is deleted.
+    WorkersDeleted,
+}
+
 /// A line between clients and the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,6 +92,14 @@ pub enum Fault {
     ServerTerm { which: Which, down_ms: u64 },
     /// SIGKILL of all servers, and new starts in another order.
     ServersKill { down_ms: u64 },
+    /// One of three servers is cut off from the two others for `ms`.
+    Partition {
+        which: Which,
+        parted: Parted,
+        ms: u64,
+    },
+    /// Somebody else changes what exists on the broker; what nobody sets back, he does after `ms`.
+    Foreign { hand: Foreign, ms: u64 },
     /// All connections of a line are closed.
     Cut { line: Line },
     /// Nothing passes in either direction, and nothing is closed.
@@ -120,6 +158,13 @@ impl Fault {
             Self::ServerStop { .. } => "server stopped",
             Self::ServerTerm { .. } => "server told to end",
             Self::ServersKill { .. } => "all servers killed",
+            Self::Partition { .. } => "servers parted",
+            Self::Foreign { hand, .. } => match hand {
+                Foreign::ConsumerDeleted => "consumer deleted",
+                Foreign::ConsumerAltered => "consumer altered",
+                Foreign::LedgerAltered | Foreign::WorkAltered => "stream altered",
+                Foreign::LeadersDeleted | Foreign::WorkersDeleted => "bucket deleted",
+            },
             Self::Cut { .. } => "connections cut",
             Self::BlackHole { .. } => "black hole",
             Self::HalfOpen { .. } => "half open",

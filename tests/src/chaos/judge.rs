@@ -171,6 +171,12 @@ fn submissions(evidence: &Evidence) -> Vec<Checking> {
                     denied.look(there.is_none() || !alone, || format!("{one:?}: {there:?}"));
                 }
                 Said::Unknown(_) => undecided.look(true, String::new),
+                // A server that is cut off refuses a repeat of what it has not committed, and may
+                // never commit it: the refusal alone promises nothing.
+                Said::Taken if there.is_none() => {
+                    let unknown = |other: &&Asked| matches!(other.said, Said::Unknown(_));
+                    lost.look(all.iter().any(unknown), || format!("{one:?}: {all:?}"));
+                }
                 Said::Accepted(_) | Said::Duplicate(_) | Said::Conflict(_) | Said::Taken => {
                     lost.look(fits, || format!("{one:?}: {there:?}"));
                 }

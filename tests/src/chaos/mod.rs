@@ -7,6 +7,7 @@
 pub mod arguments;
 pub mod dice;
 pub mod faults;
+mod foreign;
 pub mod judge;
 pub mod load;
 pub mod members;

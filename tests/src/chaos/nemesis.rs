@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -14,7 +14,8 @@ use crate::server::Server;
 use crate::wait::{PATIENCE, eventually, until, within};
 
 use super::dice::Dice;
-use super::faults::{Action, Done, Fault, Line, Planned, Which, Who};
+use super::faults::{Action, Done, Fault, Line, Parted, Planned, Which, Who};
+use super::foreign;
 use super::stage::{COORDINATORS, Seat, Servers, Stage, WORKERS};
 
 /// How long a process may take to come to the fail point that it was armed with.
@@ -116,7 +117,15 @@ async fn hurt(stage: &Stage, n: usize, fault: Fault) -> Result<Hurt> {
         Fault::ServerKill { .. }
         | Fault::ServerStop { .. }
         | Fault::ServerTerm { .. }
-        | Fault::ServersKill { .. } => hurt_servers(stage, fault).await,
+        | Fault::ServersKill { .. }
+        | Fault::Partition { .. } => hurt_servers(stage, fault).await,
+        Fault::Foreign { hand, ms } => {
+            // Its broker is there meanwhile: what he does must be undone.
+            let _servers = within("its turn", SERVERS_WITHIN, stage.servers.lock()).await?;
+            let hurt = Hurt::new(format!("{hand:?}"));
+            let seen = foreign::meddle(stage, hand, Duration::from_millis(ms)).await?;
+            Ok(hurt.saw(seen))
+        }
         Fault::Cut { line } => {
             let (lines, name) = lines(stage, line)?;
             let hurt = Hurt::new(name);
@@ -255,6 +264,14 @@ async fn hurt_servers(stage: &Stage, fault: Fault) -> Result<Hurt> {
             server.start_again().await?;
             Ok(hurt)
         }
+        Fault::Partition { which, parted, ms } => {
+            let alone = server(stage, &mut servers, which).await?.name().to_owned();
+            let hurt = Hurt::new(&alone);
+            match part(&mut servers, &alone, parted, ms).await? {
+                0 => Ok(hurt),
+                held => Ok(hurt.saw(format!("{held} bytes held back between servers"))),
+            }
+        }
         Fault::ServersKill { down_ms } => {
             let hurt = Hurt::new("all");
             for server in servers.all() {
@@ -272,6 +289,24 @@ async fn hurt_servers(stage: &Stage, fault: Fault) -> Result<Hurt> {
         }
         other => bail!("{other:?} is no fault of a server"),
     }
+}
+
+/// Parts a server from the two others. Returns how many bytes were held back.
+async fn part(servers: &mut Servers, alone: &str, parted: Parted, ms: u64) -> Result<u64> {
+    let Servers::Three(cluster) = servers else {
+        bail!("one server has nobody to be parted from");
+    };
+    let mut all = cluster.servers().iter();
+    let place = all.position(|server| server.name() == alone);
+    let place = place.context("a server of that name")?;
+    let held = match parted {
+        Parted::Both => (true, true),
+        Parted::Out => (true, false),
+        Parted::In => (false, true),
+    };
+    cluster.part(place, held);
+    rest(ms).await;
+    Ok(cluster.join())
 }
 
 /// The server to hurt; without an answer about leaders any will do.
@@ -356,11 +391,16 @@ pub async fn heal(stage: &Stage) -> Result<()> {
         line.release();
         line.swallow(|_| false);
     }
-    for server in stage.servers.lock().await.all() {
+    let mut servers = stage.servers.lock().await;
+    if let Servers::Three(cluster) = &*servers {
+        cluster.join();
+    }
+    for server in servers.all() {
         if server.process().is_none() {
             server.start_again().await?;
         }
     }
+    drop(servers);
     for seat in stage.seats() {
         seat.member.lock().await.mend()?;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::dice::Dice;
-use super::faults::{Action, Fault, Line, Planned, Which, Who};
+use super::faults::{Action, Fault, Foreign, Line, Parted, Planned, Which, Who};
 use super::points;
 use super::stage::{COORDINATORS, LEASE, WORKERS};
 
@@ -70,7 +70,8 @@ fn place(dice: &mut Dice, count: usize) -> usize {
 
 fn fault_of(dice: &mut Dice, servers: usize) -> Fault {
     let down_ms = dice.between(0, 1_500);
-    match dice.between(0, 99) {
+    match dice.between(0, 102) {
+        100.. => foreign(dice),
         0..14 => Fault::Kill {
             who: who(dice),
             down_ms,
@@ -115,6 +116,29 @@ fn past_the_lease(dice: &mut Dice) -> u64 {
     lease + dice.between(300, 2_000)
 }
 
+fn foreign(dice: &mut Dice) -> Fault {
+    let hand = *dice.one_of(&[
+        Foreign::ConsumerDeleted,
+        Foreign::ConsumerAltered,
+        Foreign::LedgerAltered,
+        Foreign::WorkAltered,
+        Foreign::LeadersDeleted,
+        Foreign::WorkersDeleted,
+    ]);
+    let ms = dice.between(1_000, 6_000);
+    Fault::Foreign { hand, ms }
+}
+
+/// Shorter than an election between the servers, or longer.
+fn partition(dice: &mut Dice, which: Which) -> Fault {
+    let ms = match dice.one_in(3) {
+        true => dice.between(8_000, 12_000),
+        false => dice.between(1_000, 4_000),
+    };
+    let parted = *dice.one_of(&[Parted::Both, Parted::Both, Parted::Out, Parted::In]);
+    Fault::Partition { which, parted, ms }
+}
+
 fn server_fault(dice: &mut Dice, servers: usize) -> Fault {
     let down_ms = dice.between(0, 1_500);
     let which = match dice.between(0, 3) {
@@ -122,6 +146,9 @@ fn server_fault(dice: &mut Dice, servers: usize) -> Fault {
         1 => Which::WorkLeader,
         _ => Which::Server(place(dice, servers)),
     };
+    if servers > 1 && dice.one_in(4) {
+        return partition(dice, which);
+    }
     match dice.between(0, 9) {
         0..4 => Fault::ServerKill { which, down_ms },
         4..6 => Fault::ServerStop {

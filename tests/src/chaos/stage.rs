@@ -98,7 +98,7 @@ impl Stage {
                 (Servers::One(Box::new(server)), client)
             }
             _ => {
-                let cluster = Cluster::start_with(&options).await?;
+                let cluster = Cluster::start_parted(&options).await?;
                 let client = cluster.connect().await?;
                 cluster.wait_ready(&client).await?;
                 (Servers::Three(Box::new(cluster)), client)

@@ -65,7 +65,8 @@ impl Sightings {
             }
             _ => (false, false),
         };
-        let of_server = done.fault.is_of_a_server();
+        let of_server =
+            done.fault.is_of_a_server() || matches!(done.fault, Fault::Partition { .. });
         let mut say = |count: usize, what: &str| {
             if count > 0 {
                 done.bites.push(format!("{count} {what}"));
