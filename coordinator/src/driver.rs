@@ -22,12 +22,13 @@ use crate::clock::Clock;
 use crate::drift_watch::{self, DriftWatch};
 use crate::follower::Entry;
 use crate::inputs::{Done, Inputs, UnderWay};
-use crate::ledger_watch::{self, LedgerWatch};
+use crate::ledger_watch::{self, LedgerAnswer, LedgerWatch};
 use crate::payloads::Payloads;
 use crate::perform;
 use crate::questions::Question;
 use crate::steps::{Identity, Taken};
 use crate::work_queue::WorkQueue;
+use crate::write_watch::WriteWatch;
 
 /// A takeover whose ledger makes no progress for this long gets a new consumer.
 const NO_PROGRESS: Duration = Duration::from_secs(1);
@@ -54,6 +55,7 @@ pub(crate) struct Driver {
     pub(crate) progress: Moment,
     pub(crate) watch: LedgerWatch,
     pub(crate) drift: DriftWatch,
+    pub(crate) writes: WriteWatch,
     pub(crate) alarms: Vec<String>,
 }
 
@@ -158,6 +160,7 @@ impl Driver {
     async fn answers(&mut self, first: Option<(u64, protocol::answer::Answer)>) {
         let mut next = first;
         while let Some((tag, answer)) = next {
+            self.writes.wrote(boot_now(), &answer);
             self.event(Event::Dispatched { tag, answer }).await;
             next = self.work.try_next();
         }
@@ -174,6 +177,7 @@ impl Driver {
                     self.event(Event::NotAdvanced).await;
                 }
                 Done::Wrote(accepted, answer) => {
+                    self.writes.wrote(boot_now(), &answer);
                     self.event(Event::Wrote { accepted, answer }).await
                 }
                 Done::Ponged(worker, pong) => self.event(Event::Ponged(worker, pong)).await,
@@ -181,11 +185,8 @@ impl Driver {
                     let payload = &payload;
                     self.event(Event::Reread { accepted, payload }).await;
                 }
-                Done::Ledger(usages, is_open, facts, then) => {
-                    self.watch.answered();
-                    self.event(Event::Usage(usages, is_open)).await;
-                    self.event(Event::LedgerSeen { facts, then }).await;
-                }
+                Done::Ledger(answer) => self.ledger_answered(answer).await,
+                Done::Probed(answer) => self.writes.probed(boot_now(), &answer),
                 Done::Unanswered(why) => self.watch.unanswered(boot_now(), why),
                 Done::NoLedger if self.watch.is_gone(boot_now()) => {
                     self.event(Event::Ground(Ground::LedgerGone)).await;
@@ -204,7 +205,23 @@ impl Driver {
         }
     }
 
+    async fn ledger_answered(&mut self, answer: LedgerAnswer) {
+        let LedgerAnswer {
+            usage,
+            is_open,
+            facts,
+            then,
+            server,
+        } = answer;
+        self.watch.answered(boot_now(), server);
+        self.event(Event::Usage(vec![usage], Some(is_open))).await;
+        self.event(Event::LedgerSeen { facts, then }).await;
+    }
+
     async fn step(&mut self, epoch: Epoch, taken: Taken) {
+        if let Taken::Fenced(answer) | Taken::Barred(answer) = &taken {
+            self.writes.wrote(boot_now(), answer);
+        }
         let event = match taken {
             Taken::Looked(tail, ledger) => Event::Looked {
                 epoch,
@@ -276,6 +293,11 @@ impl Driver {
         }
     }
 
+    /// What an operator should know of the broker's answers to writes.
+    pub(crate) fn write_alarm(&self, now: Moment) -> Option<String> {
+        self.writes.alarm(now, self.watch.reader(now)?)
+    }
+
     /// Stands for leadership once it is a hot standby.
     fn stand(&mut self) {
         let folded = self.rules.ledger().last_sequence();
@@ -290,6 +312,7 @@ impl Driver {
     /// What is due by the clock of the hands: overdue answers, a stuck consumer, the door.
     async fn look_around(&mut self) {
         while let Some((tag, answer)) = self.work.overdue() {
+            self.writes.wrote(boot_now(), &answer);
             self.event(Event::Dispatched { tag, answer }).await;
         }
         while let Some((tag, why)) = self.work.unsendable() {
@@ -309,5 +332,16 @@ impl Driver {
         }
         ledger_watch::look(self, now);
         drift_watch::look(self, now);
+        if self.writes.is_due(now) {
+            self.writes.lease(now, &self.election.snapshot().tally);
+            let alarm = self.write_alarm(now);
+            self.writes.tell(alarm.as_deref());
+            if let Some(epoch) = self.rules.epoch().filter(|_| self.rules.is_leading())
+                && self.writes.is_probe_due(now, self.progress)
+            {
+                let probe = ledger_watch::probe(self.broker.clone(), self.me.clone(), epoch);
+                self.under_way.push(probe.boxed());
+            }
+        }
     }
 }

@@ -7,15 +7,13 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use nats_config::{Found, ProvisionError};
 use protocol::answer::Answer;
-use protocol::coordinator::LedgerFacts;
-use protocol::door::Usage;
 use protocol::id::{QueueName, WorkerId};
-use protocol::ledger::RecordIdentity;
 use protocol::number::{Accepted, Epoch};
 use protocol::workers::Pong;
 use tokio::sync::mpsc;
 
 use crate::follower::Entry;
+use crate::ledger_watch::LedgerAnswer;
 use crate::questions::Question;
 use crate::steps::Taken;
 
@@ -26,13 +24,10 @@ pub(crate) enum Done {
     Wrote(Accepted, Answer),
     Ponged(WorkerId, Pong),
     Reread(Accepted, Bytes),
-    /// How full the ledger is, whether its door is open, and what it is beside what was folded.
-    Ledger(
-        Vec<Usage>,
-        Option<bool>,
-        LedgerFacts,
-        Option<RecordIdentity>,
-    ),
+    /// The ledger answered.
+    Ledger(LedgerAnswer),
+    /// The ledger was asked whether it takes writes.
+    Probed(Answer),
     /// The ledger gave no answer about itself.
     Unanswered(String),
     /// The broker says that there is no ledger.

@@ -10,10 +10,11 @@ use protocol::coordinator::LedgerFacts;
 use protocol::door::Usage;
 use protocol::leadership::Moment;
 use protocol::ledger::RecordIdentity;
+use protocol::number::Epoch;
 
 use crate::driver::Driver;
 use crate::inputs::Done;
-use crate::steps;
+use crate::steps::{self, Identity};
 
 /// How often the ledger is asked while leading.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +25,20 @@ const GONE_FOR: (Duration, u32) = (Duration::from_secs(3), 3);
 /// A broker's election takes up to 8 s, and one after another may follow: less is weather.
 const SILENT_MAX: Duration = Duration::from_secs(15);
 
+/// What the ledger's stream answered.
+pub(crate) struct LedgerAnswer {
+    /// How full it is.
+    pub(crate) usage: Usage,
+    /// Whether its door is open.
+    pub(crate) is_open: bool,
+    /// What it is.
+    pub(crate) facts: LedgerFacts,
+    /// What was folded last when it was asked.
+    pub(crate) then: Option<RecordIdentity>,
+    /// Who answered.
+    pub(crate) server: String,
+}
+
 /// What is known of the ledger's answers.
 #[derive(Debug)]
 pub(crate) struct LedgerWatch {
@@ -31,6 +46,8 @@ pub(crate) struct LedgerWatch {
     silent: Option<Silent>,
     /// Since when, and how often, the broker said that there is no ledger.
     gone: Option<(Moment, u32)>,
+    /// When it answered last, and which server did.
+    read: Option<(Moment, String)>,
 }
 
 #[derive(Debug)]
@@ -46,6 +63,7 @@ impl LedgerWatch {
             asked: now,
             silent: None,
             gone: None,
+            read: None,
         }
     }
 
@@ -72,9 +90,16 @@ impl LedgerWatch {
         now.since(*since) >= GONE_FOR.0 && *count >= GONE_FOR.1
     }
 
-    /// It answered.
-    pub(crate) fn answered(&mut self) {
+    /// The server that answers reads of the ledger now.
+    pub(crate) fn reader(&self, now: Moment) -> Option<&str> {
+        let (at, server) = self.read.as_ref()?;
+        (now.since(*at) <= FOLLOWER_ASKS_EVERY * 2).then_some(server)
+    }
+
+    /// It answered, by this server.
+    pub(crate) fn answered(&mut self, now: Moment, server: String) {
         self.gone = None;
+        self.read = Some((now, server));
         if self.silent.take().is_some_and(|silent| silent.told) {
             tracing::info!("the ledger answers again");
         }
@@ -150,7 +175,23 @@ async fn ask(broker: Broker, folded: Option<RecordIdentity>) -> Done {
         last: state.last,
         at_folded,
     };
-    Done::Ledger(vec![usage], Some(is_open), facts, folded)
+    let server = state
+        .leader
+        .unwrap_or_else(|| broker.client().server_info().server_name);
+    Done::Ledger(LedgerAnswer {
+        usage,
+        is_open,
+        facts,
+        then: folded,
+        server,
+    })
+}
+
+/// Asks the ledger to store the leader's barrier once more. One that takes writes refuses it, since
+/// the subject is taken; a server whose disk was full does not answer, though it answers reads. In a
+/// ledger that went back it may be stored, which changes nothing: its epoch is ours.
+pub(crate) async fn probe(broker: Broker, me: Identity, epoch: Epoch) -> Done {
+    Done::Probed(steps::barrier(&broker, &me, epoch).await)
 }
 
 #[cfg(test)]
@@ -175,7 +216,7 @@ mod tests {
         assert_eq!(watch.alarm(at(15)), None);
         let alarm = watch.alarm(at(16)).expect("15 s have passed");
         assert!(alarm.contains("15 s (second)"), "{alarm}");
-        watch.answered();
+        watch.answered(at(17), "n1".to_owned());
         assert_eq!(watch.alarm(at(99)), None);
         watch.unanswered(at(100), String::new());
         watch.is_due(at(101), false);
@@ -191,7 +232,7 @@ mod tests {
         assert!(watch.is_due(at(6), false));
         assert!(!watch.is_gone(at(6)));
         assert!(watch.is_gone(at(8)), "three times within three seconds");
-        watch.answered();
+        watch.answered(at(17), "n1".to_owned());
         assert!(!watch.is_gone(at(20)), "it was there meanwhile");
     }
 }

@@ -33,5 +33,6 @@ mod questions;
 mod reread;
 mod steps;
 mod work_queue;
+mod write_watch;
 
 pub use run::{RunError, run};

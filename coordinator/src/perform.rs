@@ -224,6 +224,7 @@ pub(crate) fn status(driver: &Driver) -> CoordinatorStatus {
     let mut alarms = driver.alarms.clone();
     alarms.extend(driver.watch.alarm(boot_now()));
     alarms.extend(drift_watch::alarms(driver));
+    alarms.extend(driver.write_alarm(boot_now()));
     alarms.extend(
         snapshot
             .trouble

@@ -31,6 +31,7 @@ use crate::questions::QUESTIONS_MAX;
 use crate::settings::{LeaseProfile, Provision, RunSettings};
 use crate::steps::Identity;
 use crate::work_queue::WorkQueue;
+use crate::write_watch::WriteWatch;
 
 /// How long a start waits before it tries again, at first and at most.
 const AGAIN_AFTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(4));
@@ -135,6 +136,7 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         progress: boot_now(),
         watch: LedgerWatch::new(boot_now()),
         drift: DriftWatch::new(boot_now(), broker_settings(&settings)?, settings.provision),
+        writes: WriteWatch::default(),
         alarms: Vec::new(),
         broker: broker.clone(),
     };

@@ -149,7 +149,7 @@ async fn fence(broker: &Broker, epoch: Epoch, expected: Sequence) -> Answer {
     broker.write_batch(&nuid::next(), records.collect()).await
 }
 
-async fn barrier(broker: &Broker, me: &Identity, epoch: Epoch) -> Answer {
+pub(crate) async fn barrier(broker: &Broker, me: &Identity, epoch: Epoch) -> Answer {
     let body = EpochBody::new(&me.name, &me.incarnation).to_json();
     let subject = broker.subjects().epoch(epoch);
     broker.write(subject, HeaderMap::new(), body.into()).await

@@ -22,6 +22,7 @@ pub mod raw;
 pub mod roles;
 pub mod runs;
 pub mod server;
+mod servers;
 pub mod system;
 pub mod tap;
 pub mod wait;

@@ -27,6 +27,7 @@ use crate::raw::{Answer, Message, publish_raw};
 use crate::roles;
 use crate::runs::{self, Run};
 use crate::server::Server;
+pub use crate::servers::Servers;
 use crate::tap::Tap;
 use crate::wait::{PATIENCE, eventually, within};
 
@@ -75,24 +76,6 @@ impl Lease {
     }
 }
 
-/// The servers of a system.
-pub enum Servers {
-    /// One.
-    One(Box<Server>),
-    /// Three.
-    Three(Box<Cluster>),
-}
-
-impl Servers {
-    async fn connect_as(&self, role: Option<Role>) -> Result<Client> {
-        let options = roles::connect_options(role);
-        match self {
-            Self::One(server) => server.connect_with(options).await,
-            Self::Three(cluster) => cluster.connect_with(options).await,
-        }
-    }
-}
-
 /// Servers, a connection to them, and what the ledger says.
 pub struct System {
     /// The servers.
@@ -119,6 +102,14 @@ impl System {
             Size::One => Servers::One(Box::new(Server::start().await?)),
             Size::Three => Servers::Three(Box::new(Cluster::start().await?)),
         };
+        Self::on(servers, lease).await
+    }
+
+    /// The same on servers that run already.
+    ///
+    /// # Errors
+    /// When they cannot be reached.
+    pub async fn on(servers: Servers, lease: Lease) -> Result<Self> {
         let client = Box::pin(servers.connect_as(None)).await?;
         let mut clients = HashMap::new();
         if roles::on() {
@@ -185,11 +176,20 @@ impl System {
         config: &QueueConfig,
     ) -> Result<(Self, Process)> {
         let system = Self::start(size, lease).await?;
-        let leader = system.coordinator("a").await?;
-        system.queue(QUEUE, config).await?;
-        let led = system.leader_after(0).await;
-        led.with_context(|| format!("{} wrote last:\n{}", leader.name(), leader.tail()))?;
+        let leader = system.led(config).await?;
         Ok((system, leader))
+    }
+
+    /// Starts a coordinator `a`, and makes the queue [`QUEUE`].
+    ///
+    /// # Errors
+    /// When nobody comes to lead.
+    pub async fn led(&self, config: &QueueConfig) -> Result<Process> {
+        let leader = self.coordinator("a").await?;
+        self.queue(QUEUE, config).await?;
+        let led = self.leader_after(0).await;
+        led.with_context(|| format!("{} wrote last:\n{}", leader.name(), leader.tail()))?;
+        Ok(leader)
     }
 
     /// The connection of a role: with its permissions and no more, or, in the normal mode, the

@@ -39,6 +39,8 @@ pub struct StreamState {
     pub subjects: u64,
     /// When the stream was created: another time means another stream of the same name.
     pub created: Timestamp,
+    /// The name of the server that leads it; none where streams are not replicated.
+    pub leader: Option<String>,
     /// Its configuration as the server holds it.
     pub config: Config,
 }
@@ -69,7 +71,15 @@ pub(crate) struct StreamInfo {
     config: Map<String, Value>,
     state: InfoState,
     #[serde(default)]
+    cluster: InfoCluster,
+    #[serde(default)]
     total: usize,
+}
+
+#[derive(Default, Deserialize)]
+struct InfoCluster {
+    #[serde(default)]
+    leader: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -163,6 +173,7 @@ impl Broker {
             last: Sequence::new(info.state.last_seq),
             subjects: info.state.num_subjects,
             created,
+            leader: info.cluster.leader,
             config: serde_json::from_value(Value::Object(info.config))
                 .map_err(|error| self.unreadable(&info_verb(stream), error.to_string()))?,
         })

@@ -17,7 +17,7 @@ async fn in_the_middle(size: Size, delete: impl AsyncFn(&System)) -> System {
     let _b = system.coordinator("b").await.unwrap();
     let _first = system.worker("w1").await.unwrap();
     let _second = system.worker("w2").await.unwrap();
-    submit(&system, JOBS).await;
+    submit(&system, "", JOBS).await;
     reach(&system, JOBS / 5).await;
     delete(&system).await;
     let left = JOBS - system.tap.look(|book| book.ended());
@@ -80,7 +80,7 @@ async fn a_deleted_bucket_of_leaders_is_made_anew_and_epochs_go_on() {
         .unwrap();
     exists(&system, "KV_jobs_leader").await;
     system.leader_after(epoch).await.unwrap();
-    submit(&system, JOBS).await;
+    submit(&system, "", JOBS).await;
     finish(&system, JOBS).await;
     // And the one that leads now can be followed by another.
     let epoch = system.epoch();
@@ -102,7 +102,7 @@ async fn a_bucket_of_leaders_that_was_put_back_empty_moves_no_epoch_back() {
     context.delete_stream("KV_jobs_leader").await.unwrap();
     context.create_stream(config).await.unwrap();
     system.leader_after(epoch).await.unwrap();
-    submit(&system, JOBS).await;
+    submit(&system, "", JOBS).await;
     finish(&system, JOBS).await;
 }
 

@@ -80,7 +80,7 @@ async fn outcomes_wait_for_a_ledger_that_refuses_them() {
     let (system, _a) = scene(Size::One).await;
     let _worker = system.worker("w1").await.unwrap();
     let as_it_was = config(&system, "JOBS").await;
-    submit(&system, jobs).await;
+    submit(&system, "", jobs).await;
     let mut altered = as_it_was.clone();
     altered
         .subjects
@@ -119,6 +119,6 @@ async fn an_altered_consumer_is_set_back() {
     .await
     .unwrap();
     let _worker = system.worker("w1").await.unwrap();
-    submit(&system, 20).await;
+    submit(&system, "", 20).await;
     finish(&system, 20).await;
 }

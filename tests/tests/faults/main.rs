@@ -7,5 +7,8 @@
 )]
 
 mod deleted;
+mod disk;
 mod drift;
+mod rolled_back;
 mod scene;
+mod upgrade;

@@ -7,9 +7,9 @@ use async_nats::jetstream;
 use coordinator::roll_call::{GATHER, roll_call};
 use nats_config::Role;
 use protocol::config::QueueConfig;
-use tests::system::{load, quick_retries};
+use tests::system::{Servers, load, quick_retries};
 use tests::wait::eventually;
-use tests::{Lease, Process, Size, System, proof, runs};
+use tests::{Lease, Process, Server, Size, System, proof, runs};
 
 /// More than any wait here takes on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -17,15 +17,27 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// How long a worker may be silent.
 pub(crate) const WORK_LEASE: Duration = Duration::from_secs(4);
 
-/// A system with a coordinator `a` and short work leases.
-pub(crate) async fn scene(size: Size) -> (System, Process) {
-    let config = QueueConfig {
+/// A queue with short work leases.
+pub(crate) fn config() -> QueueConfig {
+    QueueConfig {
         work_lease_ms: u64::try_from(WORK_LEASE.as_millis()).unwrap(),
         ..quick_retries()
-    };
-    System::with_queue(size, Lease::Quick, &config)
+    }
+}
+
+/// A system with a coordinator `a` and short work leases.
+pub(crate) async fn scene(size: Size) -> (System, Process) {
+    System::with_queue(size, Lease::Quick, &config())
         .await
         .unwrap()
+}
+
+/// The same on a server that runs already.
+pub(crate) async fn scene_on(server: Server) -> (System, Process) {
+    let servers = Servers::One(Box::new(server));
+    let system = System::on(servers, Lease::Quick).await.unwrap();
+    let a = system.led(&config()).await.unwrap();
+    (system, a)
 }
 
 /// A context that may do everything.
@@ -34,9 +46,9 @@ pub(crate) fn jetstream(system: &System) -> jetstream::Context {
 }
 
 /// Submits jobs that take 100 ms each, half of them with one of 8 keys.
-pub(crate) async fn submit(system: &System, jobs: usize) {
-    let all = load("k", jobs / 2, 8, 100).into_iter();
-    let all = all.chain(load("n", jobs / 2, 0, 100));
+pub(crate) async fn submit(system: &System, prefix: &str, jobs: usize) {
+    let all = load(&format!("{prefix}k"), jobs / 2, 8, 100).into_iter();
+    let all = all.chain(load(&format!("{prefix}n"), jobs / 2, 0, 100));
     system.submit_all(all).await.unwrap();
 }
 
