@@ -1,0 +1,4 @@
+//! Who has a permission and means harm: what they can reach, what the coordinators see and say, and
+//! how an operator gets out of it.
+
+mod poison;
