@@ -13,6 +13,7 @@ macro_rules! fail_point {
 }
 
 pub mod account;
+pub mod accounts;
 pub mod broker;
 pub mod buckets;
 pub mod connection;
@@ -30,6 +31,7 @@ pub mod streams;
 pub mod version;
 
 pub use account::Account;
+pub use accounts::Zone;
 pub use broker::{BatchMessage, Broker, StreamState};
 pub use door::{Door, Moved};
 pub use drift::{Drift, Severity};

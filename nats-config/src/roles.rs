@@ -235,7 +235,7 @@ pub fn permissions_conf(names: &Names) -> String {
     text
 }
 
-fn quoted(subjects: &[String]) -> String {
+pub(crate) fn quoted(subjects: &[String]) -> String {
     subjects
         .iter()
         .map(|subject| format!("          \"{subject}\"\n"))
@@ -258,5 +258,6 @@ const HEAD: &str = "\
 #
 # Coordinator, worker and trusted submitter may call the JetStream API, and the server sends the answers
 # to any reply subject that they name, unchecked: within this account they must be trusted not to forge.
-# Who is not so trusted is a submitter or a viewer.
+# Who is not so trusted is a submitter or a viewer. Include accounts.conf in place of this file to take that
+# trust from workers and trusted submitters.
 ";

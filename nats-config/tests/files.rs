@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
 
+use nats_config::accounts::accounts_conf;
 use nats_config::roles::{Role, permissions_conf};
 use nats_config::{Names, Settings, buckets, consumers, streams};
 use protocol::config::QueueConfig;
@@ -60,6 +61,7 @@ fn made() -> Vec<(String, String)> {
             "server/permissions.conf".to_owned(),
             permissions_conf(&names),
         ),
+        ("server/accounts.conf".to_owned(), accounts_conf(&names)),
     ];
     for queue in ["default", "invoices"] {
         let name = queue.parse().expect("a queue's name");
@@ -118,6 +120,27 @@ fn servers_take_the_configurations() {
         let said = String::from_utf8_lossy(&with.stderr).into_owned();
         assert!(with.status.success(), "{name}: {said}");
     }
+}
+
+#[test]
+fn a_server_takes_the_accounts_in_place_of_the_permissions() {
+    assert!(!expected().is_empty());
+    let scratch = tempfile::tempdir().expect("a folder");
+    let single = std::fs::read_to_string(folder().join("server/single.conf")).expect("it is there");
+    let single = single.replace("permissions.conf", "accounts.conf");
+    let path = scratch.path().join("single.conf");
+    std::fs::write(&path, single).expect("it is written");
+    std::fs::copy(
+        folder().join("server/accounts.conf"),
+        scratch.path().join("accounts.conf"),
+    )
+    .expect("it is copied");
+    let binary = std::env::var("NATS_SERVER_BIN").unwrap_or_else(|_| "nats-server".into());
+    let mut command = Command::new(&binary);
+    command.arg("-t").arg("-c").arg(path).envs(dev_env());
+    let said = command.output().expect("nats-server runs");
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.status.success(), "{text}");
 }
 
 /// The variables of `server/dev.env`.

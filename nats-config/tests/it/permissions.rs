@@ -15,14 +15,14 @@ use protocol::number::Sequence;
 use crate::server::{Server, password};
 
 /// Speaks the wire protocol itself: a refusal comes before the answer to the next ping.
-struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     lines: BufReader<TcpStream>,
     subscriptions: u32,
 }
 
 impl Wire {
-    fn connect(server: &Server, role: Role) -> Self {
+    pub(crate) fn connect(server: &Server, role: Role) -> Self {
         let stream = TcpStream::connect(server.url()).expect("a connection");
         let limit = Some(Duration::from_secs(20));
         stream.set_read_timeout(limit).expect("a time-out is set");
@@ -46,12 +46,12 @@ impl Wire {
         write!(self.stream, "{line}\r\n").expect("the server reads");
     }
 
-    fn may_publish(&mut self, subject: &str) -> bool {
+    pub(crate) fn may_publish(&mut self, subject: &str) -> bool {
         self.send(&format!("PUB {subject} 0\r\n"));
         self.is_allowed()
     }
 
-    fn may_subscribe(&mut self, subject: &str) -> bool {
+    pub(crate) fn may_subscribe(&mut self, subject: &str) -> bool {
         self.subscriptions += 1;
         let id = self.subscriptions;
         self.send(&format!("SUB {subject} {id}"));
@@ -267,6 +267,51 @@ fn each_role_listens_to_what_its_programs_need_and_nothing_else() {
         not.extend(common.map(str::to_owned));
         for subject in not {
             assert!(!wire.may_subscribe(&subject), "{role:?} may not: {subject}");
+        }
+    }
+}
+
+/// A subject that a permission allows.
+pub(crate) fn sample(pattern: &str) -> String {
+    pattern.replace('>', "x.y").replace('*', "x")
+}
+
+/// Whether one of the permissions allows the subject.
+pub(crate) fn is_allowed(permissions: &[String], subject: &str) -> bool {
+    permissions.iter().any(|pattern| {
+        let mut tokens = subject.split('.');
+        for expected in pattern.split('.') {
+            match (expected, tokens.next()) {
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (expected, Some(token)) if expected == token => {}
+                _ => return false,
+            }
+        }
+        tokens.next().is_none()
+    })
+}
+
+/// Each permission of each role, asked for by every role: who has it may, nobody else.
+#[test]
+fn each_permission_is_asked_for_by_every_role() {
+    let (server, names) = (Server::with_roles(), Names::default());
+    for role in Role::ALL {
+        let (may_publish, may_hear) = (role.publish(&names), role.subscribe(&names));
+        let mut wire = Wire::connect(&server, role);
+        for subject in Role::ALL.iter().flat_map(|of| of.publish(&names)) {
+            let subject = sample(&subject);
+            let expected = is_allowed(&may_publish, &subject);
+            assert_eq!(wire.may_publish(&subject), expected, "{role:?}: {subject}");
+        }
+        for subject in Role::ALL.iter().flat_map(|of| of.subscribe(&names)) {
+            let subject = sample(&subject);
+            let expected = is_allowed(&may_hear, &subject);
+            assert_eq!(
+                wire.may_subscribe(&subject),
+                expected,
+                "{role:?}: {subject}"
+            );
         }
     }
 }

@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The configuration that operators are given for one server.
 const SINGLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/server/single.conf");
+const ACCOUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/server/accounts.conf");
 const DEV_ENV: &str = include_str!("../../server/dev.env");
 
 /// A running server.
@@ -55,7 +56,26 @@ impl Server {
         server
     }
 
-    /// A connection as a user of a role on a server [`Self::with_roles`].
+    /// The same with the accounts of `accounts.conf`.
+    pub(crate) fn with_accounts() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("single.conf");
+        let single = std::fs::read_to_string(SINGLE).expect("it is there");
+        let single = single.replace("permissions.conf", "accounts.conf");
+        std::fs::write(&path, single).expect("it is written");
+        std::fs::copy(ACCOUNTS, folder.path().join("accounts.conf")).expect("it is copied");
+        let mut command = program();
+        command
+            .args(["-a", "127.0.0.1", "-p", "-1", "-c"])
+            .arg(path)
+            .current_dir(folder.path())
+            .envs(Role::ALL.map(|role| (role.password_variable(), password(role))));
+        let server = Self::run(command, folder);
+        server.wait_for_log("Server is ready");
+        server
+    }
+
+    /// A connection as a user of a role on a server [`Self::with_roles`] or [`Self::with_accounts`].
     pub(crate) async fn connect_as(&self, role: Role) -> async_nats::Client {
         async_nats::ConnectOptions::with_user_and_password(role.user().into(), password(role))
             .custom_inbox_prefix(role.inbox_prefix())
