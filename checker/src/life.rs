@@ -1,6 +1,8 @@
 //! The life of one job, reckoned from its records by the promises alone: it shares no line with the
 //! fold that it judges.
 
+use std::collections::BTreeSet;
+
 use protocol::number::Attempt;
 use protocol::outcome::{OutcomeHead, Status};
 use protocol::subject::Verb;
@@ -22,6 +24,8 @@ pub(crate) struct Job {
     pub(crate) last: Attempt,
     /// How many attempts may fail.
     pub(crate) attempts_max: u32,
+    /// Attempts with an outcome that stands there before its time: nobody else can record one there.
+    early: Option<Box<BTreeSet<Attempt>>>,
     failures: u32,
     asked_to_expire: bool,
     asked_to_discard: bool,
@@ -58,6 +62,7 @@ impl Job {
             stage,
             last: Attempt::NONE,
             attempts_max: 1,
+            early: None,
             failures: 0,
             asked_to_expire: false,
             asked_to_discard: false,
@@ -118,6 +123,22 @@ impl Job {
         }
     }
 
+    /// Notes an outcome that stands there before its time. Whether it is the first of its attempt.
+    pub(crate) fn add_early(&mut self, attempt: Attempt) -> bool {
+        self.early.get_or_insert_default().insert(attempt)
+    }
+
+    /// No coordinator makes an attempt whose outcome stands there already.
+    fn pass_over(&mut self) {
+        let early = &mut self.early;
+        while early
+            .as_mut()
+            .is_some_and(|all| all.remove(&self.last.next()))
+        {
+            self.last = self.last.next();
+        }
+    }
+
     /// The outcome of the attempt that came next.
     pub(crate) fn record(&mut self, attempt: Attempt, head: &OutcomeHead) {
         self.last = attempt;
@@ -131,6 +152,7 @@ impl Job {
             Status::Failed => {
                 self.failures = self.failures.saturating_add(1);
                 if could_run && !permanent && self.failures < self.attempts_max {
+                    self.pass_over();
                     return;
                 }
                 Status::Discarded
@@ -179,6 +201,7 @@ impl Job {
         self.failures = 0;
         self.asked_to_expire = false;
         self.asked_to_discard = false;
+        self.pass_over();
         Ok(())
     }
 }

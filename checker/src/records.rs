@@ -1,6 +1,6 @@
 //! The ledger, record by record, in one pass. It keeps a few dozen bytes a job and no payload.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use protocol::config::{ConfigError, QueueConfig};
@@ -63,8 +63,6 @@ pub(crate) struct Records {
     controls: HashSet<Digest>,
     /// Where each leader's barrier stands, and since when.
     pub(crate) epochs: BTreeMap<Epoch, (Sequence, Timestamp)>,
-    /// Attempts that were passed over when a later one was recorded.
-    passed_over: BTreeSet<(Accepted, Attempt)>,
     pub(crate) outcomes: BTreeMap<(Accepted, Attempt), Seen>,
     figures: Figures,
 }
@@ -101,7 +99,6 @@ impl Records {
             queues: BTreeMap::new(),
             controls: HashSet::new(),
             epochs: BTreeMap::new(),
-            passed_over: BTreeSet::new(),
             outcomes: BTreeMap::new(),
             figures: Figures::default(),
         }
@@ -196,23 +193,21 @@ impl Records {
             return docket.wrong(Rule::OutcomeOfJob, record.place(), what);
         }
         let (attempt, next) = (name.attempt, job.last.next());
-        if attempt < next {
-            let late = self.passed_over.remove(&(name.accepted, attempt));
-            let (rule, what) = match late || attempt == Attempt::NONE {
-                true => (Rule::AttemptsInOrder, format!("{next} comes next")),
-                false => (Rule::OneOutcome, format!("{attempt} has an outcome before")),
+        if attempt == Attempt::NONE {
+            let what = format!("{next} comes next");
+            return docket.wrong(Rule::AttemptsInOrder, record.place(), what);
+        }
+        let is_early = job.has_ended() || (attempt > next && job.stage != Stage::Newer);
+        if attempt < next || (is_early && !job.add_early(attempt)) {
+            let what = format!("{attempt} has an outcome before");
+            return docket.wrong(Rule::OneOutcome, record.place(), what);
+        }
+        if is_early {
+            let (rule, what) = match job.has_ended() {
+                true => (Rule::NothingAfterEnd, "its job had ended before".to_owned()),
+                false => (Rule::AttemptsInOrder, format!("{next} comes next")),
             };
             return docket.wrong(rule, record.place(), what);
-        }
-        if job.has_ended() {
-            job.last = attempt;
-            let what = "its job had ended before";
-            return docket.wrong(Rule::NothingAfterEnd, record.place(), what);
-        }
-        if attempt > next && job.stage != Stage::Newer {
-            let what = format!("{next} comes next");
-            docket.wrong(Rule::AttemptsInOrder, record.place(), what);
-            self.passed_over.insert((name.accepted, next));
         }
         let head = match OutcomeHead::parse(record.payload) {
             Parsed::Known(head) => head,

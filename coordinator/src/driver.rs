@@ -57,6 +57,8 @@ pub(crate) struct Driver {
     pub(crate) drift: DriftWatch,
     pub(crate) writes: WriteWatch,
     pub(crate) alarms: Vec<String>,
+    /// What workers said that no rule of ours made.
+    pub(crate) unread_says: u64,
 }
 
 /// What the loop woke up for.
@@ -102,11 +104,10 @@ impl Driver {
                 Woke::Answer(answer) => self.answers(answer).await,
                 Woke::Done(done) => self.done(done).await,
                 Woke::Entries(Some(entries)) => self.entries(entries).await,
-                Woke::Said(Some(message)) => {
-                    if let Some(says) = crate::presence::said(&message) {
-                        self.event(Event::Said(says)).await;
-                    }
-                }
+                Woke::Said(Some(message)) => match crate::presence::said(&message) {
+                    Some(says) => self.event(Event::Said(says)).await,
+                    None => self.unread_says += 1,
+                },
                 Woke::Question(Some(question)) => self.answer(question),
                 Woke::Question(None) => {}
                 Woke::Timer => self.event(Event::Tick).await,

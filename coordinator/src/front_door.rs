@@ -7,13 +7,15 @@
 mod answer;
 mod submit;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Message, SubscribeError, Subscriber};
 use futures::stream::SelectAll;
 use futures::{StreamExt, future::BoxFuture};
 use nats_config::Broker;
+use protocol::message::{JobAnswer, SubmitAnswer};
 use protocol::number::Sequence;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -43,6 +45,8 @@ pub(crate) struct Desk {
     pub(crate) broker: Broker,
     pub(crate) questions: mpsc::Sender<Question>,
     pub(crate) folded: watch::Receiver<Sequence>,
+    /// How often it refused something, by the code of the answer.
+    pub(crate) refused: Mutex<BTreeMap<String, u64>>,
 }
 
 impl FrontDoor {
@@ -65,6 +69,7 @@ impl FrontDoor {
             broker,
             questions,
             folded,
+            refused: Mutex::default(),
         });
         Ok(Self { requests, desk })
     }
@@ -94,6 +99,7 @@ async fn handle(desk: Arc<Desk>, request: Message) {
     // Our permission to publish is wide; an answer must not write a record in somebody's place.
     if !desk.broker.names().may_answer(&reply) {
         tracing::warn!(subject = %request.subject, %reply, "a request whose reply subject is one of ours: dropped");
+        desk.count("reply-subject");
         return;
     }
     let Some(body) = answer_to(&desk, &request).await else {
@@ -111,9 +117,15 @@ fn answer_to<'a>(desk: &'a Desk, request: &'a Message) -> BoxFuture<'a, Option<V
         }
         let (verb, queue, id) = desk.broker.subjects().parse_api(&request.subject)?;
         match verb {
-            "submit" => Some(json(&desk.submit(queue, id, request).await)),
-            "get" => Some(json(&desk.get(queue, id).await)),
-            "cancel" => Some(json(&desk.cancel(queue, id).await)),
+            "submit" => {
+                let answer = desk.submit(queue, id, request).await;
+                if let SubmitAnswer::Error { code, .. } = &answer {
+                    desk.count(code);
+                }
+                Some(json(&answer))
+            }
+            "get" => Some(desk.told(&desk.get(queue, id).await)),
+            "cancel" => Some(desk.told(&desk.cancel(queue, id).await)),
             _ => None,
         }
     })
@@ -135,6 +147,22 @@ impl Desk {
     }
 
     async fn status(&self) -> Option<Vec<u8>> {
-        self.ask(Question::Status).await.map(|status| json(&status))
+        let mut status = self.ask(Question::Status).await?;
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        status.refused.clone_from(&refused);
+        Some(json(&status))
+    }
+
+    fn told(&self, answer: &JobAnswer) -> Vec<u8> {
+        if let JobAnswer::Error { code, .. } = answer {
+            self.count(code);
+        }
+        json(answer)
+    }
+
+    /// Counts a refusal. The codes are our own, so there are few.
+    fn count(&self, code: &str) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused.entry(code.to_owned()).or_default() += 1;
     }
 }

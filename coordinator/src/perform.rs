@@ -1,5 +1,6 @@
 //! What the rules decided, carried out from the top, in the order of the fields.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -230,6 +231,14 @@ pub(crate) fn status(driver: &Driver) -> CoordinatorStatus {
             .trouble
             .map(|trouble| format!("election: {trouble}")),
     );
+    let ignored = driver.rules.ledger().ignored();
+    let mut ignored_by: BTreeMap<String, u64> = ignored
+        .iter()
+        .map(|(reason, count)| (reason.name().to_owned(), count))
+        .collect();
+    if driver.unread_says > 0 {
+        ignored_by.insert("worker-message".to_owned(), driver.unread_says);
+    }
     CoordinatorStatus {
         coordinator: driver.me.name.clone(),
         incarnation: driver.me.incarnation.clone(),
@@ -244,7 +253,10 @@ pub(crate) fn status(driver: &Driver) -> CoordinatorStatus {
             None => "unknown".to_owned(),
         },
         alarms,
-        ignored: driver.rules.ledger().ignored(),
+        ignored: ignored.total(),
+        ignored_by,
+        // The front door knows.
+        refused: BTreeMap::new(),
         workers: driver.rules.present_workers(),
         queues: driver.rules.queues(),
     }

@@ -138,6 +138,7 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         drift: DriftWatch::new(boot_now(), broker_settings(&settings)?, settings.provision),
         writes: WriteWatch::default(),
         alarms: Vec::new(),
+        unread_says: 0,
         broker: broker.clone(),
     };
     presence::call_roll(&broker).await;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::config::QueueConfig;
+use crate::early::Early as EarlyOutcomes;
 use crate::message::JobPhase;
 use crate::number::{Attempt, Sequence};
 use crate::outcome::{OutcomeHead, Status};
@@ -22,6 +23,8 @@ pub struct Job {
     pub accepted_at: Timestamp,
     /// Where it stands.
     pub state: JobState,
+    /// Attempts that are passed over when their turn comes.
+    early: EarlyOutcomes,
 }
 
 /// Where a job stands, by the ledger alone.
@@ -185,6 +188,73 @@ pub enum Step {
     Changed,
     /// The record counts for nothing: a straggler, a repeat, or no rule makes it.
     Ignored,
+    /// It is the outcome of an attempt that cannot exist yet. It counts for nothing either, but stands
+    /// where the outcome of that attempt would.
+    Early,
+}
+
+impl Job {
+    /// A job as its submission is folded.
+    #[must_use]
+    pub fn new(name: JobName, accepted_at: Timestamp, state: JobState) -> Self {
+        Self {
+            name,
+            accepted_at,
+            state,
+            early: EarlyOutcomes::default(),
+        }
+    }
+
+    /// Folds the outcome of an attempt.
+    pub fn outcome(&mut self, outcome: Recorded) -> Step {
+        let attempt = outcome.attempt;
+        let step = self.state.outcome(&self.name, outcome);
+        self.stepped(attempt, step)
+    }
+
+    /// Folds an outcome of a newer version: the job waits for coordinators that can read it.
+    pub fn newer(&mut self, version: u32, attempt: Attempt) -> Step {
+        let step = self.state.newer(version, attempt);
+        self.stepped(attempt, step)
+    }
+
+    /// Folds a control record that names the attempt `on`.
+    pub fn control(&mut self, verb: Verb, on: Attempt, at: Timestamp) -> Step {
+        let step = self.state.control(verb, on, at);
+        self.stepped(on, step)
+    }
+
+    fn stepped(&mut self, attempt: Attempt, step: Step) -> Step {
+        match (step, &mut self.state) {
+            (Step::Early, _) => self.early.add(attempt),
+            (Step::Changed, JobState::Open(open)) => open.last = self.early.pass_over(open.last),
+            (
+                Step::Changed,
+                JobState::Unconfigured(_)
+                | JobState::Unresolved(_)
+                | JobState::Parked { .. }
+                | JobState::Malformed { .. }
+                | JobState::Final(_),
+            )
+            | (Step::Ignored, _) => {}
+        }
+        step
+    }
+
+    /// It turned out to be this once its payload was read: folds what came before that.
+    pub(crate) fn settle(&mut self, unread: Unread, state: JobState) {
+        self.state = state;
+        for held in unread.held {
+            if planted!(HeldIsDropped) {
+                return;
+            }
+            match held {
+                Held::Outcome(outcome) => self.outcome(outcome),
+                Held::Newer(version, attempt) => self.newer(version, attempt),
+                Held::Control(verb, on, at) => self.control(verb, on, at),
+            };
+        }
+    }
 }
 
 impl JobState {
@@ -218,8 +288,7 @@ impl JobState {
         }))
     }
 
-    /// Folds the outcome of an attempt.
-    pub fn outcome(&mut self, name: &JobName, outcome: Recorded) -> Step {
+    fn outcome(&mut self, name: &JobName, outcome: Recorded) -> Step {
         match self {
             Self::Open(open) if outcome.attempt == open.next() || planted!(AnyAttemptCounts) => {
                 *self = open.after(name, &outcome);
@@ -240,11 +309,18 @@ impl JobState {
                 unread.held.push(Held::Outcome(outcome));
                 Step::Changed
             }
-            Self::Open(_)
-            | Self::Malformed { .. }
-            | Self::Unconfigured(_)
-            | Self::Parked { .. }
-            | Self::Final(_) => Step::Ignored,
+            Self::Open(_) | Self::Malformed { .. } | Self::Unconfigured(_) | Self::Final(_) => {
+                self.out_of_turn(outcome.attempt)
+            }
+            Self::Parked { .. } => Step::Ignored,
+        }
+    }
+
+    /// What an outcome is whose attempt is not the next.
+    fn out_of_turn(&self, attempt: Attempt) -> Step {
+        match attempt > self.last() {
+            true => Step::Early,
+            false => Step::Ignored,
         }
     }
 
@@ -257,8 +333,7 @@ impl JobState {
         })
     }
 
-    /// Folds an outcome of a newer version: the job waits for coordinators that can read it.
-    pub fn newer(&mut self, version: u32, attempt: Attempt) -> Step {
+    fn newer(&mut self, version: u32, attempt: Attempt) -> Step {
         match self {
             Self::Open(open) if attempt == open.next() => {
                 *self = Self::Parked {
@@ -271,16 +346,14 @@ impl JobState {
                 unread.held.push(Held::Newer(version, attempt));
                 Step::Changed
             }
-            Self::Open(_)
-            | Self::Malformed { .. }
-            | Self::Unconfigured(_)
-            | Self::Parked { .. }
-            | Self::Final(_) => Step::Ignored,
+            Self::Open(_) | Self::Malformed { .. } | Self::Unconfigured(_) | Self::Final(_) => {
+                self.out_of_turn(attempt)
+            }
+            Self::Parked { .. } => Step::Ignored,
         }
     }
 
-    /// Folds a control record that names the attempt `on`.
-    pub fn control(&mut self, verb: Verb, on: Attempt, at: Timestamp) -> Step {
+    fn control(&mut self, verb: Verb, on: Attempt, at: Timestamp) -> Step {
         match (self, verb) {
             (Self::Unconfigured(early), Verb::Cancel) if early.request.is_none() => {
                 early.request = Some(Request::Cancel);
@@ -344,22 +417,6 @@ impl JobState {
             Self::Parked { last, .. } => *last,
             Self::Open(open) => open.last,
             Self::Final(over) => over.last,
-        }
-    }
-}
-
-impl Unread {
-    /// Folds what came before the payload was there into what the job turned out to be.
-    pub(crate) fn settle(self, name: &JobName, state: &mut JobState) {
-        for held in self.held {
-            if planted!(HeldIsDropped) {
-                return;
-            }
-            match held {
-                Held::Outcome(outcome) => state.outcome(name, outcome),
-                Held::Newer(version, attempt) => state.newer(version, attempt),
-                Held::Control(verb, on, at) => state.control(verb, on, at),
-            };
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::{ConfigError, QueueConfig};
 use crate::id::{JobId, QueueName};
+use crate::ignored::{Ignored, Reason};
 use crate::job::{Early, End, Job, JobState, Recorded, Step, Unread};
 use crate::leadership::EPOCH_MAX;
 use crate::message::{EpochBody, FOLD_VERSION, QueueStatus};
@@ -49,7 +50,7 @@ pub struct Ledger {
     queues: BTreeMap<QueueName, Queue>,
     last: Option<RecordIdentity>,
     epoch: Epoch,
-    ignored: u64,
+    ignored: Ignored,
     /// How many jobs of each queue stand where.
     tallies: BTreeMap<String, QueueStatus>,
 }
@@ -102,16 +103,20 @@ impl Ledger {
             LedgerSubject::Control { name, verb } => self.control(record, &name, verb),
             LedgerSubject::Config { queue, revision } => self.config(record, queue, revision),
             LedgerSubject::Epoch(epoch) => self.epoch(record, epoch),
-            LedgerSubject::Unknown => Folded::Ignored,
+            LedgerSubject::Unknown => self.ignore(Reason::Subject),
         };
         match &folded {
             // What is not folded is not passed: another version goes on from here.
             Folded::Newer(_) | Folded::WentBack(_) => return folded,
-            Folded::Ignored => self.ignored += 1,
-            Folded::Job(_) | Folded::Configured { .. } | Folded::Epoch(_) => {}
+            Folded::Job(_) | Folded::Configured { .. } | Folded::Epoch(_) | Folded::Ignored => {}
         }
         self.remember(record);
         folded
+    }
+
+    fn ignore(&mut self, reason: Reason) -> Folded {
+        self.ignored.add(reason);
+        Folded::Ignored
     }
 
     /// Notes the last record, reusing the room of the one before.
@@ -141,11 +146,7 @@ impl Ledger {
                 },
             ),
         };
-        let job = Job {
-            name,
-            accepted_at: record.time,
-            state,
-        };
+        let job = Job::new(name, record.time, state);
         count(&mut self.tallies, &job, None);
         self.jobs.insert(accepted, job);
         Folded::Job(accepted)
@@ -184,7 +185,7 @@ impl Ledger {
     }
 
     fn outcome(&mut self, record: &Record<'_>, name: &AttemptName) -> Folded {
-        self.change(name, |state| match OutcomeHead::parse(record.payload) {
+        let change = |job: &mut Job| match OutcomeHead::parse(record.payload) {
             Parsed::Known(head) => {
                 let recorded = Recorded {
                     attempt: name.attempt,
@@ -192,31 +193,39 @@ impl Ledger {
                     at: record.time,
                     head,
                 };
-                state.outcome(&name.job, recorded)
+                job.outcome(recorded)
             }
-            Parsed::Newer(version) => state.newer(version, name.attempt),
-        })
+            Parsed::Newer(version) => job.newer(version, name.attempt),
+        };
+        self.change(name, change, Reason::LateOutcome)
     }
 
     fn control(&mut self, record: &Record<'_>, name: &AttemptName, verb: Verb) -> Folded {
-        self.change(name, |state| state.control(verb, name.attempt, record.time))
+        let change = |job: &mut Job| job.control(verb, name.attempt, record.time);
+        self.change(name, change, Reason::Control)
     }
 
     /// Changes the job that a record names: the number and the id must both be its own.
-    fn change(&mut self, name: &AttemptName, step: impl FnOnce(&mut JobState) -> Step) -> Folded {
+    fn change(
+        &mut self,
+        name: &AttemptName,
+        step: impl FnOnce(&mut Job) -> Step,
+        ignored: Reason,
+    ) -> Folded {
         let Some(job) = self.jobs.get_mut(&name.accepted) else {
-            return Folded::Ignored;
+            return self.ignore(Reason::Job);
         };
         if job.name != name.job && !planted!(IdIgnored) {
-            return Folded::Ignored;
+            return self.ignore(Reason::Job);
         }
         let before = place(&job.state);
-        match step(&mut job.state) {
+        match step(job) {
             Step::Changed => {
                 count(&mut self.tallies, job, Some(before));
                 Folded::Job(name.accepted)
             }
-            Step::Ignored => Folded::Ignored,
+            Step::Ignored => self.ignore(ignored),
+            Step::Early => self.ignore(Reason::EarlyOutcome),
         }
     }
 
@@ -226,12 +235,14 @@ impl Ledger {
             Err(error @ ConfigError::Newer(_)) => {
                 return Folded::Newer(format!("configuration {revision} of queue {name}: {error}"));
             }
-            Err(ConfigError::Form(_) | ConfigError::Rule { .. }) => return Folded::Ignored,
+            Err(ConfigError::Form(_) | ConfigError::Rule { .. }) => {
+                return self.ignore(Reason::Config);
+            }
         };
         let queue = self.queues.entry(name.clone()).or_default();
         let last = queue.config.as_ref().map(|(last, _)| *last);
         if revision <= last.unwrap_or_default() && !planted!(OldConfigCounts) {
-            return Folded::Ignored;
+            return self.ignore(Reason::Config);
         }
         queue.config = Some((revision, Arc::clone(&config)));
         let jobs = std::mem::take(&mut queue.unconfigured);
@@ -256,7 +267,7 @@ impl Ledger {
                 self.epoch = epoch;
                 Folded::Epoch(epoch)
             }
-            _ => Folded::Ignored,
+            _ => self.ignore(Reason::Epoch),
         }
     }
 
@@ -271,14 +282,14 @@ impl Ledger {
         };
         let unread = Unread::clone(unread);
         let before = place(&job.state);
-        job.state = resolve(
+        let state = resolve(
             &unread.submission,
             queue,
             &unread.config,
             payload,
             job.accepted_at,
         );
-        unread.settle(&job.name, &mut job.state);
+        job.settle(unread, state);
         count(&mut self.tallies, job, Some(before));
         Folded::Job(accepted)
     }
@@ -345,10 +356,10 @@ impl Ledger {
         self.epoch
     }
 
-    /// How many records counted for nothing.
+    /// The records that counted for nothing.
     #[must_use]
-    pub const fn ignored(&self) -> u64 {
-        self.ignored
+    pub const fn ignored(&self) -> &Ignored {
+        &self.ignored
     }
 }
 

@@ -1,6 +1,8 @@
 //! Messages that are not a submission, an outcome or a configuration: control and epoch records,
 //! what workers and the leader tell each other, and the answers of the coordinators' API.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Key, Kind, QueueName, WorkerId};
@@ -404,14 +406,21 @@ pub struct CoordinatorStatus {
     /// What an operator should know: drift, a store that went back, no room. Empty is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<String>,
-    /// Records that no rule made, and what else was ignored.
+    /// Records of the ledger that counted for nothing since its start.
     #[serde(default)]
     pub ignored: u64,
+    /// The same by reason: `early-outcome`, `late-outcome`, `job`, `subject`, `control`, `config`, `epoch`;
+    /// and `worker-message`, which are no records.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ignored_by: BTreeMap<String, u64>,
+    /// What its front door refused since its start, by the code of the answer; `reply-subject` got none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, u64>,
     /// The workers that are here.
     #[serde(default)]
     pub workers: Vec<WorkerId>,
     /// Each queue by its name.
-    pub queues: std::collections::BTreeMap<String, QueueStatus>,
+    pub queues: BTreeMap<String, QueueStatus>,
 }
 
 #[cfg(test)]

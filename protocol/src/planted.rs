@@ -47,6 +47,7 @@ bugs! {
     AttemptReused: "a failed attempt's number is used again",
     OneAttemptMore: "a job may fail once more than it says",
     AnyAttemptCounts: "an outcome counts whatever attempt it names",
+    EarlyIsNotPassedOver: "an attempt whose outcome came too early is dispatched all the same",
     ReplayOfAnyAttempt: "a replay counts whatever attempt it names",
     OldCancelCounts: "a cancel from before the replay counts",
     IdIgnored: "a record counts for the number alone, whatever id it names",

@@ -64,6 +64,8 @@ pub(crate) struct Entry {
     pub(crate) replayed: u64,
     pub(crate) due: Timestamp,
     pub(crate) outcomes: BTreeSet<u64>,
+    /// What somebody wrote where the outcome of an attempt would stand that could not exist yet.
+    forged: BTreeSet<u64>,
     pub(crate) dispatched: BTreeSet<u64>,
     pub(crate) ended: BTreeSet<u64>,
     /// A foreign hand took its message away.
@@ -71,6 +73,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Nobody can record an outcome where a forged one stands.
+    fn pass_over(&mut self) {
+        while self.forged.remove(&(self.last + 1)) {
+            self.last += 1;
+        }
+    }
+
     pub(crate) fn max_attempts(&self) -> u32 {
         self.own_max.unwrap_or(self.conf.max_attempts)
     }
@@ -167,6 +176,7 @@ impl Book {
             replayed: 0,
             due: run_at.map_or(written.time, |at| at.max(written.time)),
             outcomes: BTreeSet::new(),
+            forged: BTreeSet::new(),
             dispatched: BTreeSet::new(),
             ended: BTreeSet::new(),
             robbed: BTreeSet::new(),
@@ -257,6 +267,7 @@ impl Book {
                 entry.due = written.time;
                 entry.request = None;
                 entry.replayed = entry.last;
+                entry.pass_over();
             }
             _ => {}
         }
@@ -297,6 +308,9 @@ fn recorded(
         Stage::Parked | Stage::Final(_) => false,
     };
     if written.author == Author::Forger {
+        if attempt > entry.last && entry.stage != Stage::Parked {
+            entry.forged.insert(attempt);
+        }
         return Ok(());
     }
     if !entry.outcomes.insert(attempt) {
@@ -338,6 +352,7 @@ fn recorded(
             let wait = Duration::from_millis(entry.conf.backoff_base_ms << shift);
             if entry.failures < entry.max_attempts() && !permanent && entry.stage == Stage::Open {
                 entry.due = written.time.after(wait);
+                entry.pass_over();
                 return Ok(());
             }
             End::Discarded

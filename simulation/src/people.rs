@@ -215,11 +215,12 @@ impl World {
         let (_, other) = jobs[self.rng.index(jobs.len())].clone();
         let entry = &self.broker.book.jobs[&accepted];
         let (last, is_same) = (entry.last, other == job);
-        let far = Attempt::new(last + 1_000 + self.rng.below(1_000));
+        // Not the very next one: who may record outcomes is believed about that.
+        let early = Attempt::new(last + 2 + self.rng.below(3));
         let mut name = AttemptName {
             job,
             accepted,
-            attempt: far,
+            attempt: early,
         };
         let subject = match self.rng.below(4) {
             0 if !is_same => {

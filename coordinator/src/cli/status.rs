@@ -1,5 +1,6 @@
 //! `coordinator status`: one screen of what all coordinators see.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::roll_call::{GATHER, leader, roll_call};
@@ -79,11 +80,28 @@ fn screen(answers: &[CoordinatorStatus], leader: Option<&CoordinatorStatus>) -> 
         line(queues(status));
     }
     for status in answers {
+        for (what, counts) in [
+            ("ignored", &status.ignored_by),
+            ("refused", &status.refused),
+        ] {
+            if !counts.is_empty() {
+                line(format!("{} {what} {}", status.coordinator, list(counts)));
+            }
+        }
         for alarm in &status.alarms {
             line(format!("ALARM from {}: {alarm}", status.coordinator));
         }
     }
     out
+}
+
+/// Such as `2 early-outcome, 1 job`.
+fn list(counts: &BTreeMap<String, u64>) -> String {
+    let each: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
+    each.join(", ")
 }
 
 fn sum(status: &CoordinatorStatus, count: impl Fn(&QueueStatus) -> u64) -> u64 {

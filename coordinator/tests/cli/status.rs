@@ -1,5 +1,7 @@
 //! `status`: what it makes of the coordinators' answers. The test answers in their place.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt;
 use protocol::message::{CoordinatorStatus, QueueStatus};
 use protocol::number::{Epoch, Sequence};
@@ -20,6 +22,8 @@ fn coordinator(name: &str, role: &str) -> CoordinatorStatus {
         door: "open".to_owned(),
         alarms: Vec::new(),
         ignored: 0,
+        ignored_by: BTreeMap::new(),
+        refused: BTreeMap::new(),
         workers: Vec::new(),
         queues: [("invoices".to_owned(), QueueStatus::default())].into(),
     }
@@ -57,6 +61,8 @@ async fn a_leader_is_health() {
     queue.unconfigured = 3;
     queue.kinds_without_worker = vec!["invoice.check".parse().unwrap()];
     leader.alarms.push("the ledger went back".to_owned());
+    leader.ignored_by.insert("early-outcome".to_owned(), 2);
+    leader.refused.insert("bad-id".to_owned(), 3);
     let _answering = answering(&server, vec![leader, coordinator("c-2", "follower")]).await;
     let home = Home::of(&server.address());
     let text = home.run(&["status"]).await.ended(0, "").out;
@@ -67,6 +73,8 @@ async fn a_leader_is_health() {
         "`queue add invoices` for 3 jobs",
         "a worker for invoice.check",
         "ALARM from c-1: the ledger went back",
+        "c-1 ignored 2 early-outcome",
+        "c-1 refused 3 bad-id",
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }

@@ -1,6 +1,7 @@
 //! What the ledger's records add up to, whatever their order.
 
 use super::script::run;
+use crate::ignored::Reason;
 
 #[test]
 fn a_job_takes_the_first_configuration_of_its_queue_and_later_ones_leave_it() {
@@ -29,7 +30,52 @@ fn an_old_or_unreadable_configuration_counts_for_nothing() {
         > config q 2 {"work_lease_ms":60000}
         > config q 1 {"work_lease_ms":60000}
     "#);
-    assert_eq!(world.rules.ledger().ignored(), 4);
+    assert_eq!(world.rules.ledger().ignored().total(), 4);
+}
+
+#[test]
+fn an_attempt_whose_outcome_came_too_early_is_passed_over() {
+    let world = run(r#"
+        > config q {"max_attempts":2,"backoff_base_ms":1000}
+        > lead 1
+        consumer q 30000 ms
+        > submit q/a
+        dispatch q/a n3 a1 after #512 (tag 1)
+        > answer 1 513
+        # nobody can record an outcome in the place of this one
+        > outcome q/a 3 2 completed
+        > outcome q/a 3 1 failed
+        > wait 1250
+        dispatch q/a n3 a3 after #513 (tag 2)
+        > answer 2 514
+        > outcome q/a 3 3 failed
+        # also after its end
+        > outcome q/a 3 4 completed
+        > control q/a 3 3 replay
+        dispatch q/a n3 a5 after #514 (tag 3)
+        > outcome q/a 3 5 completed
+    "#);
+    let ignored: Vec<_> = world.rules.ledger().ignored().iter().collect();
+    assert_eq!(ignored, [(Reason::EarlyOutcome, 2)]);
+    assert_eq!(world.rules.queues()["q"].completed, 1);
+}
+
+#[test]
+fn an_early_outcome_of_a_job_whose_payload_is_still_to_be_read_is_passed_over_too() {
+    run(r#"
+        > submit q/a
+        > lead 1
+        > config q {"key_pointer":"/key","backoff_base_ms":1000}
+        consumer q 30000 ms
+        read n1
+        > outcome q/a 1 2 completed
+        read n1
+        > outcome q/a 1 1 failed
+        read n1
+        > read 1 {"key":"k"}
+        > wait 1250
+        dispatch q/a n1 a3 after #512 (tag 1)
+    "#);
 }
 
 #[test]
