@@ -27,6 +27,9 @@ fn start(format: LogFormat, default: &str) -> Result<(), Failure> {
         })?,
         Ok(_) | Err(_) => EnvFilter::new(default),
     };
+    // At `trace` the client writes each message, and what it logs in with. It has nothing to say there
+    // at the levels above.
+    let filter = filter.add_directive("async_nats::connection=debug".parse().expect("it is one"));
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

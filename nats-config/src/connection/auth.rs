@@ -1,7 +1,9 @@
 //! Who we are to the server: the ways of authentication in natscli's order, and the files and URIs
 //! that hold their secrets.
 
-use async_nats::{ConnectOptions, ServerAddr};
+use async_nats::{AuthError, ConnectOptions, ServerAddr};
+use futures::future::ready;
+use nkeys::KeyPair;
 
 use super::context::{Context, set, set_secret};
 use super::environment::Environment;
@@ -236,34 +238,61 @@ impl Auth {
         }
     }
 
-    /// Puts the credentials into the options; files are read now.
-    pub(super) fn apply(&self, options: ConnectOptions) -> Result<ConnectOptions, ConnectError> {
-        let options = match &self.token {
+    /// Options with the credentials. A file is read now, to tell what is wrong with it, and again for
+    /// each connection: what is rotated is taken up when the old is refused.
+    pub(super) fn options(&self) -> Result<ConnectOptions, ConnectError> {
+        let with_token = |options: ConnectOptions| match &self.token {
             Some(token) => options.token(token.value.reveal().to_owned()),
             None => options,
         };
+        let plain = with_token(ConnectOptions::new());
         match &self.way {
-            Way::None => Ok(options),
+            Way::None => Ok(plain),
             Way::User(user) => {
                 let (name, password) = &user.value;
-                Ok(options.user_and_password(name.clone(), password.reveal().to_owned()))
+                Ok(plain.user_and_password(name.clone(), password.reveal().to_owned()))
             }
-            Way::Creds(creds) => with_creds(options, creds.value.reveal(), &creds.place),
-            Way::CredsFile(path) => with_creds(options, &read(path)?, &path.place),
-            Way::Nkey(path) => {
-                let seed = seed_in(&read(path)?, &path.place)?;
-                Ok(options.nkey(seed.reveal().to_owned()))
+            Way::Creds(creds) => with_creds(plain, creds.value.reveal(), &creds.place),
+            Way::CredsFile(_) | Way::Nkey(_) => {
+                self.signed(b"")?;
+                let own = self.clone();
+                Ok(ConnectOptions::with_auth_callback(move |nonce| {
+                    let signed = own.signed(&nonce);
+                    ready(signed.map_err(|error| AuthError::new(error.to_string())))
+                }))
             }
             Way::Jwt(jwt, Some(seed)) => {
                 checked_seed(seed.value.reveal(), &seed.place)?;
                 let text = creds_text(jwt.value.reveal(), seed.value.reveal());
-                with_creds(options, &text, &jwt.place)
+                with_creds(plain, &text, &jwt.place)
             }
             Way::Jwt(jwt, None) => {
                 let jwt = jwt.value.reveal().trim().to_owned();
-                Ok(options.jwt(jwt, |_nonce| async { Ok(Vec::new()) }))
+                Ok(plain.jwt(jwt, |_nonce| async { Ok(Vec::new()) }))
             }
         }
+    }
+
+    /// What a file of credentials holds now, with the server's nonce signed.
+    fn signed(&self, nonce: &[u8]) -> Result<async_nats::Auth, ConnectError> {
+        let mut auth = async_nats::Auth::new();
+        auth.token = self.token.as_ref().map(|t| t.value.reveal().to_owned());
+        let (seed, place) = match &self.way {
+            Way::CredsFile(path) => {
+                let text = read(path)?;
+                with_creds(ConnectOptions::new(), &text, &path.place)?;
+                auth.jwt = jwt_in(&text);
+                (seed_in(&text, &path.place)?, &path.place)
+            }
+            Way::Nkey(path) => (seed_in(&read(path)?, &path.place)?, &path.place),
+            Way::None | Way::User(_) | Way::Creds(_) | Way::Jwt(..) => return Ok(auth),
+        };
+        let pair = key_pair(seed.reveal(), place)?;
+        auth.signature = pair.sign(nonce).ok();
+        if auth.jwt.is_none() {
+            auth.nkey = Some(pair.public_key());
+        }
+        Ok(auth)
     }
 }
 
@@ -295,6 +324,13 @@ pub(super) fn creds_text(jwt: &str, seed: &str) -> String {
     )
 }
 
+/// The user JWT in a credentials file: the line below its line of dashes.
+fn jwt_in(text: &str) -> Option<String> {
+    let mut lines = text.lines().map(str::trim);
+    lines.find(|line| line.starts_with("---") && line.contains("JWT"))?;
+    lines.find(|line| !line.is_empty()).map(str::to_owned)
+}
+
 /// The seed in the text of an nkey file, which may hold comments and lines of dashes around it. `place`
 /// is how errors name the file.
 ///
@@ -310,15 +346,17 @@ pub fn seed_in(text: &str, place: &str) -> Result<Secret, ConnectError> {
     Ok(Secret::new(seed))
 }
 
-/// The client finds a bad seed only while connecting and then says "failed signing nonce"; its
-/// reader of credentials tells it apart now.
+/// The client finds a bad seed only while connecting and then says "failed signing nonce".
 fn checked_seed(seed: &str, place: &str) -> Result<(), ConnectError> {
-    match ConnectOptions::new().credentials(&creds_text("none", seed)) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(ConnectError::setting(
+    key_pair(seed, place).map(drop)
+}
+
+fn key_pair(seed: &str, place: &str) -> Result<KeyPair, ConnectError> {
+    KeyPair::from_seed(seed.trim()).map_err(|_| {
+        ConnectError::setting(
             place,
             "it holds no nkey seed (58 letters and digits that begin with SU)",
             "make one with `nk -gen user`",
-        )),
-    }
+        )
+    })
 }

@@ -1,6 +1,7 @@
 //! Opens connections, and says in our words why one did not open.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
 
@@ -8,6 +9,7 @@ use super::environment::Environment;
 use super::error::ConnectError;
 use super::resolved::{Connection, Placed};
 use super::settings::ConnectionSettings;
+use super::watch::Watch;
 
 /// Connects by these settings and the process's environment. `name` shows in the server's list of
 /// connections unless the settings name one.
@@ -37,7 +39,9 @@ impl Connection {
     /// # Errors
     /// [`ConnectError::Setting`]: a file cannot be read or holds something else.
     pub fn options(&self) -> Result<ConnectOptions, ConnectError> {
-        let mut options = ConnectOptions::new()
+        let mut options = self
+            .auth
+            .options()?
             .connection_timeout(self.timeout)
             .request_timeout(Some(self.timeout));
         if let Some(name) = &self.name {
@@ -59,19 +63,29 @@ impl Connection {
         if self.tls.first {
             options = options.tls_first();
         }
-        self.auth.apply(options)
+        Ok(options)
     }
 
-    /// Connects; one try at each server.
+    /// Connects; one try at each server. When the connection breaks later and does not come back, the
+    /// log says why.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(&self, name: &str) -> Result<Client, ConnectError> {
-        let options = self.options()?;
+        let watch = Arc::new(Watch::new(self.clone()));
+        let options = self.options()?.event_callback(move |event| {
+            let watch = Arc::clone(&watch);
+            async move { watch.heard(event).await }
+        });
         let options = match &self.name {
             Some(_) => options,
             None => options.name(name),
         };
+        self.open(options).await
+    }
+
+    /// One try at each server.
+    pub(super) async fn open(&self, options: ConnectOptions) -> Result<Client, ConnectError> {
         options
             .connect(self.servers.clone())
             .await

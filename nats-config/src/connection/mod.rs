@@ -12,6 +12,7 @@ mod resolved;
 mod secret;
 mod settings;
 mod uri;
+mod watch;
 
 pub use self::auth::seed_in;
 pub use self::connect::{connect, connect_options};

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tests::wait::eventually;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use worker_sdk::async_nats::ConnectOptions;
 use worker_sdk::{Bytes, JobContext, JobError, JobLog, Worker, WorkerBuilder, WorkerOptions};
 
@@ -47,6 +49,9 @@ struct Arguments {
     /// Where its answers go.
     #[arg(long)]
     inbox_prefix: Option<String>,
+    /// Where it finds JetStream.
+    #[arg(long)]
+    js_api_prefix: Option<String>,
     /// How long a stop waits for its jobs, in milliseconds.
     #[arg(long, default_value_t = 5_000)]
     patience: u64,
@@ -88,7 +93,9 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let log = JobLog::append(&arguments.log).context("open the log")?;
     let log = Arc::new(log);
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
@@ -108,11 +115,14 @@ async fn main() -> Result<()> {
 }
 
 fn builder(arguments: &Arguments, log: Arc<JobLog>) -> WorkerBuilder {
-    let options = WorkerOptions::new(&arguments.server, &arguments.name)
+    let mut options = WorkerOptions::new(&arguments.server, &arguments.name)
         .connect(connect_options(arguments))
         .slots(arguments.slots)
         .cancel_grace(Duration::from_secs(1))
         .observer(log);
+    if let Some(prefix) = &arguments.js_api_prefix {
+        options = options.api_prefix(prefix);
+    }
     let mut builder = Worker::builder(options);
     for queue in &arguments.queue {
         let kinds = match arguments.kind.as_slice() {

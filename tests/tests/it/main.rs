@@ -7,6 +7,8 @@
 
 mod accepted_once;
 mod attackers;
+mod canary;
+mod credentials;
 mod demo;
 mod environment;
 mod front_door;

@@ -131,6 +131,8 @@ fn start_log() -> anyhow::Result<()> {
         }
         Ok(_) | Err(_) => EnvFilter::new("info,async_nats=warn"),
     };
+    // At `trace` the client writes each message, and what it logs in with.
+    let filter = filter.add_directive("async_nats::connection=debug".parse()?);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(filter)

@@ -1,0 +1,180 @@
+//! Secrets and contents of jobs are looked for in all that the programs write, at the most talkative
+//! level of their logs, through a job, a failure and refusals.
+
+use std::collections::BTreeMap;
+
+use tests::Server;
+use tests::process::Process;
+use tests::program::workspace_binary;
+use tests::raw::{Answer, publish_raw};
+use tests::server::ServerOptions;
+use tests::system::{QUEUE, job};
+use tests::tap::Tap;
+use tests::wait::{PATIENCE, within};
+use tokio::process::Command;
+
+const PASSWORD: &str = "canary-password-3f9a";
+const TOKEN: &str = "canary-token-77c1";
+const SEED: &str = "SUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY";
+const PUBLIC: &str = "UAMMBNV2EYR65NYZZ7IAK5SIR5ODNTTERJOBOF4KJLMWI45YOXOSWULM";
+const PAYLOAD: &str = "canary-payload-b204";
+const HEADER: &str = "canary-header-5e6d";
+const ALL: [&str; 5] = [PASSWORD, TOKEN, SEED, PAYLOAD, HEADER];
+
+/// What was written, by who wrote it.
+#[derive(Default)]
+struct Seen(BTreeMap<String, String>);
+
+impl Seen {
+    fn add(&mut self, who: &str, text: &str) {
+        self.0.entry(who.to_owned()).or_default().push_str(text);
+    }
+
+    /// A process's output, its arguments, and its name for `ps`.
+    fn add_process(&mut self, process: &Process) {
+        let lines: Vec<String> = process.lines().into_iter().map(|line| line.text).collect();
+        assert!(lines.len() > 20, "{} wrote next to nothing", process.name());
+        self.add(process.name(), &lines.join("\n"));
+        let pid = process.pid().as_raw_nonzero();
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        self.add(process.name(), &String::from_utf8_lossy(&arguments));
+    }
+
+    async fn add_command(&mut self, mut command: Command, arguments: &[&str]) {
+        command.args(arguments).kill_on_drop(true);
+        let what = format!("the end of coordinator {}", arguments.join(" "));
+        let output = within(&what, PATIENCE, command.output())
+            .await
+            .unwrap()
+            .unwrap();
+        for bytes in [&output.stdout, &output.stderr] {
+            self.add(&what, &String::from_utf8_lossy(bytes));
+        }
+        assert!(!self.0[&what].is_empty(), "{what} wrote nothing");
+    }
+}
+
+/// The coordinator's program with its secrets where an operator puts them.
+fn coordinator(url: &str) -> Command {
+    let mut command = Command::new(workspace_binary("coordinator").unwrap());
+    command.env_clear().args(["--server", url]);
+    command.env("RUST_LOG", "trace").env("NATS_TIMEOUT", "3s");
+    command
+}
+
+fn with_password(url: &str) -> Command {
+    let mut command = coordinator(url);
+    command
+        .env("NATS_USER", "ann")
+        .env("NATS_PASSWORD", PASSWORD);
+    command
+}
+
+#[tokio::test]
+async fn no_secret_and_no_content_of_a_job_is_written_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("a.nk"), SEED).unwrap();
+    std::fs::write(path("server.conf"), format!(
+        "jetstream {{}}\nauthorization {{ users: [ {{ user: ann, password: \"{PASSWORD}\" }}, {{ nkey: {PUBLIC} }} ] }}\n"
+    )).unwrap();
+    let options = ServerOptions {
+        config_file: Some(path("server.conf").into()),
+        ..ServerOptions::default()
+    };
+    let server = Server::start_with(options).await.unwrap();
+    let url = server.url();
+
+    // One with a password, one with a key, and a worker; all say as much as they can.
+    let run = [
+        "run",
+        "--lease",
+        "quick",
+        "--ledger-max-bytes",
+        "64MiB",
+        "--name",
+    ];
+    let mut command = with_password(&url);
+    command.args(run).arg("a");
+    let mut a = Process::start("coordinator a", command).unwrap();
+    a.wait_for_line("standing for leadership", PATIENCE)
+        .await
+        .unwrap();
+    let mut command = coordinator(&url);
+    command.args(["--nkey", &path("a.nk")]).args(run).arg("b");
+    let mut b = Process::start("coordinator b", command).unwrap();
+    b.wait_for_line("standing for leadership", PATIENCE)
+        .await
+        .unwrap();
+    let mut seen = Seen::default();
+    seen.add_command(with_password(&url), &["queue", "add", QUEUE])
+        .await;
+    let mut command = Command::new(workspace_binary("test-worker").unwrap());
+    // What a worker's program logs is its own; the SDK is asked for all that it has to say.
+    command.env("RUST_LOG", "trace,async_nats::connection=debug");
+    command.args(["--server", &url, "--name", "w1", "--queue", QUEUE]);
+    command.args([
+        "--log",
+        &path("w1.jsonl"),
+        "--user",
+        "ann",
+        "--password",
+        PASSWORD,
+    ]);
+    let mut worker = Process::start("worker w1", command).unwrap();
+    worker.wait_for_line("ready", PATIENCE).await.unwrap();
+
+    // A job that completes, one that fails once, one whose payload its handler cannot read.
+    let options = async_nats::ConnectOptions::with_user_and_password("ann".into(), PASSWORD.into());
+    let client = server.connect_with(options).await.unwrap();
+    let tap = Tap::open(&client, "JOBS");
+    let fine = format!(r#"{{"do":"work","note":"{PAYLOAD}"}}"#);
+    let again = format!(r#"{{"do":"fail-once","note":"{PAYLOAD}"}}"#);
+    for (id, payload) in [
+        ("fine", fine.as_str()),
+        ("again", &again),
+        ("broken", PAYLOAD),
+    ] {
+        let job = job(id, payload)
+            .header("X-Note", &HEADER)
+            .header("Jobs-Max-Attempts", &2);
+        let stored = publish_raw(&client, job).await.unwrap();
+        assert!(matches!(stored, Answer::Stored(_)), "{stored:?}");
+    }
+    tap.until("the end of three jobs", PATIENCE, |book| {
+        (book.ended() == 3).then_some(())
+    })
+    .await
+    .unwrap();
+
+    // Refusals, help and answers.
+    let with_token = ["--token", TOKEN, "status"];
+    seen.add_command(coordinator(&url), &with_token).await;
+    std::fs::write(path("bad.creds"), format!("{TOKEN}\n{SEED}\n")).unwrap();
+    seen.add_command(
+        coordinator(&url),
+        &["--creds", &path("bad.creds"), "status"],
+    )
+    .await;
+    for arguments in [
+        &["status"][..],
+        &["jobs", "get", QUEUE, "broken"],
+        &["--help"],
+        &["run", "--help"],
+        &["submit", "--help"],
+        &["status", "--no-such-flag"],
+    ] {
+        seen.add_command(with_password(&url), arguments).await;
+    }
+    seen.add_process(&a);
+    seen.add_process(&b);
+    let lines: Vec<String> = worker.lines().into_iter().map(|line| line.text).collect();
+    seen.add("worker w1", &lines.join("\n"));
+
+    for (who, text) in &seen.0 {
+        for secret in ALL {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{secret} was written by {who}");
+        }
+    }
+}
