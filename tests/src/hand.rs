@@ -5,10 +5,12 @@ use anyhow::{Context, Result, bail};
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use futures::StreamExt;
+use nats_config::Role;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::raw::{Answer, Message, publish_raw};
+use crate::roles;
 use crate::wait::{PATIENCE, eventually, within};
 
 /// The statuses that say "no more for this pull".
@@ -117,7 +119,8 @@ impl HandWorker {
         let inbox = self.client.new_inbox();
         let mut replies = self.client.subscribe(inbox.clone()).await?;
         let request = json!({"batch": batch, "expires": 2_000_000_000_u64});
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.WORK.{}", self.queue);
+        let api = roles::api_prefix(Some(Role::Worker));
+        let subject = format!("{api}.CONSUMER.MSG.NEXT.WORK.{}", self.queue);
         self.client
             .publish_with_reply(subject, inbox, request.to_string().into())
             .await?;

@@ -1,15 +1,16 @@
-//! The second mode of these tests, `ROLES=1`: every server knows the users of `permissions.conf` and
+//! The other modes of these tests. `ROLES=1`: every server knows the users of `permissions.conf` and
 //! one more for the test itself, every program connects as the user of its role, and a test fails
-//! when a server refused somebody something.
+//! when a server refused somebody something. `ROLES=accounts`: the same with `accounts.conf`.
 //!
 //! It never grants anything: what a role may do stands in `nats-config`.
 
 use std::sync::LazyLock;
 
 use async_nats::ConnectOptions;
+use nats_config::accounts::accounts_conf;
 use nats_config::connection::{ConnectionSettings, Secret};
 use nats_config::roles::permissions_conf;
-use nats_config::{Names, Role};
+use nats_config::{Names, Role, Zone};
 use serde_json::json;
 
 /// The user of the test itself, who may do everything.
@@ -26,12 +27,49 @@ const REFUSALS: [&str; 4] = [
     "authorization error",
 ];
 
-/// Whether this is that mode.
+/// Which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Everybody may do everything.
+    Open,
+    /// One account, a user for each role.
+    OneAccount,
+    /// Accounts of their own.
+    Accounts,
+}
+
+fn mode() -> Mode {
+    static MODE: LazyLock<Mode> = LazyLock::new(|| match std::env::var("ROLES").as_deref() {
+        Ok("1") => Mode::OneAccount,
+        Ok("accounts") => Mode::Accounts,
+        _ => Mode::Open,
+    });
+    *MODE
+}
+
+/// Whether there are roles.
 #[must_use]
 pub fn on() -> bool {
-    static ON: LazyLock<bool> =
-        LazyLock::new(|| std::env::var_os("ROLES").is_some_and(|value| value == "1"));
-    *ON
+    mode() != Mode::Open
+}
+
+/// The prefix of the JetStream API for connections of this role; `None` is the test itself.
+#[must_use]
+pub fn api_prefix(role: Option<Role>) -> String {
+    let zone = match (mode(), role) {
+        (Mode::Accounts, Some(role)) => Zone::of(role),
+        (Mode::Accounts, None) | (Mode::OneAccount | Mode::Open, _) => Zone::Core,
+    };
+    zone.api_prefix(&Names::default())
+}
+
+/// The account of the streams: its name stands in the paths of a server's store.
+#[must_use]
+pub fn account() -> &'static str {
+    match mode() {
+        Mode::Open | Mode::OneAccount => "$G",
+        Mode::Accounts => Zone::Core.name(),
+    }
 }
 
 /// What a server's configuration gets: all users with their passwords. Nothing in the normal mode.
@@ -40,10 +78,11 @@ pub fn on() -> bool {
 /// When `permissions.conf` has no list of users.
 #[must_use]
 pub fn server_config() -> String {
-    if !on() {
-        return String::new();
-    }
-    let mut text = permissions_conf(&Names::default());
+    let mut text = match mode() {
+        Mode::Open => return String::new(),
+        Mode::OneAccount => permissions_conf(&Names::default()),
+        Mode::Accounts => accounts_conf(&Names::default()),
+    };
     for role in Role::ALL {
         let variable = format!("${}", role.password_variable());
         text = text.replace(&variable, &password(Some(role)));
@@ -76,6 +115,7 @@ pub fn settings(role: Option<Role>) -> ConnectionSettings {
         user: Some(user(role).to_owned()),
         password: Some(Secret::new(password(role))),
         inbox_prefix: Some(inbox_prefix(role).to_owned()),
+        js_api_prefix: Some(api_prefix(role)),
         ..ConnectionSettings::default()
     }
 }
@@ -86,11 +126,12 @@ pub fn arguments(role: Option<Role>) -> Vec<String> {
     if !on() {
         return Vec::new();
     }
-    let password = password(role);
+    let (password, api) = (password(role), api_prefix(role));
     [
         ("--user", user(role)),
         ("--password", &password),
         ("--inbox-prefix", inbox_prefix(role)),
+        ("--js-api-prefix", &api),
     ]
     .into_iter()
     .flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()])
@@ -101,8 +142,11 @@ pub fn arguments(role: Option<Role>) -> Vec<String> {
 #[must_use]
 pub fn context_file(role: Role) -> String {
     let role = Some(role);
-    json!({"user": user(role), "password": password(role), "inbox_prefix": inbox_prefix(role)})
-        .to_string()
+    json!({
+        "user": user(role), "password": password(role), "inbox_prefix": inbox_prefix(role),
+        "jetstream_api_prefix": api_prefix(role),
+    })
+    .to_string()
 }
 
 /// The lines of a server's log that say that it refused somebody something.

@@ -202,7 +202,8 @@ impl System {
     /// The same with the names of what exists on the broker.
     #[must_use]
     pub fn broker_of(&self, role: Role) -> Broker {
-        Broker::new(self.client_of(role).clone(), Names::default())
+        let broker = Broker::new(self.client_of(role).clone(), Names::default());
+        broker.with_api_prefix(&roles::api_prefix(Some(role)))
     }
 
     /// The addresses of all servers.

@@ -2,3 +2,5 @@
 //! how an operator gets out of it.
 
 mod poison;
+mod submitter;
+mod worker;

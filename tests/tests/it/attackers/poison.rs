@@ -9,14 +9,13 @@ use nats_config::Role;
 use serde_json::Value;
 use tests::process::Process;
 use tests::raw::{Message, publish_raw};
+use tests::roles;
 use tests::system::{job, load};
 use tests::wait::{PATIENCE, eventually};
 use tests::{Lease, Server, Size, System};
 
 /// Where a server keeps the Raft logs of its streams.
 const RAFT_LOGS: &str = "jetstream/$SYS/_js_";
-/// Where it keeps the records of the ledger.
-const RECORDS: &str = "jetstream/$G/streams/JOBS";
 
 fn text_of(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
@@ -107,12 +106,13 @@ async fn an_operator_gets_a_poisoned_ledger_back_with_every_record() {
     // 3. One of them may have been behind when the message came. Each says how many records it has
     // when it starts; the tests' servers do so one by one, which elects nobody.
     let most = most_records(&mut system).await;
+    let records = format!("jetstream/{}/streams/JOBS", roles::account());
     // 4. Its records go to the others, and the log goes everywhere.
     for (place, store) in stores.iter().enumerate() {
         fs::remove_dir_all(store.join(RAFT_LOGS).join(&group)).unwrap();
         if place != most {
-            fs::remove_dir_all(store.join(RECORDS)).unwrap();
-            copy(&stores[most].join(RECORDS), &store.join(RECORDS));
+            fs::remove_dir_all(store.join(&records)).unwrap();
+            copy(&stores[most].join(&records), &store.join(&records));
         }
     }
     // 5. All servers are started. Coordinators and workers come back by themselves.
@@ -175,7 +175,10 @@ async fn most_records(system: &mut System) -> usize {
 async fn restored(server: &mut Server) -> u64 {
     let process = server.process().expect("it runs");
     let line = process
-        .wait_for_line("messages for stream '$G > JOBS'", PATIENCE)
+        .wait_for_line(
+            &format!("messages for stream '{} > JOBS'", roles::account()),
+            PATIENCE,
+        )
         .await
         .unwrap();
     let (_, tail) = line.text.split_once("Restored ").expect("so it says");
