@@ -166,7 +166,12 @@ fn password(role: Option<Role>) -> String {
     format!("password-of-{}", user(role))
 }
 
-/// The test has the viewer's: it asks the coordinators, who answer nobody outside of the roles.
+/// The test asks the coordinators, who answer nobody outside of the roles: it has the viewer's, or, in
+/// the account of the coordinators, theirs.
 fn inbox_prefix(role: Option<Role>) -> &'static str {
-    role.unwrap_or(Role::Viewer).inbox_prefix()
+    let own = match mode() {
+        Mode::Accounts => Role::Coordinator,
+        Mode::OneAccount | Mode::Open => Role::Viewer,
+    };
+    role.unwrap_or(own).inbox_prefix()
 }

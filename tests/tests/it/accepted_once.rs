@@ -106,6 +106,7 @@ async fn behind(
     let options = roles::connect_options(Some(role));
     let client = options.connect(proxy.url()).await.unwrap();
     let broker = nats_config::Broker::new(client, nats_config::Names::default());
+    let broker = broker.with_api_prefix(&roles::api_prefix(Some(role)));
     let client = Client::with_broker(broker.with_timeout(ANSWER_WITHIN));
     (proxy, client)
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use tests::Server;
 use tests::process::Process;
 use tests::program::workspace_binary;
 use tests::raw::{Answer, publish_raw};
@@ -11,6 +10,7 @@ use tests::server::ServerOptions;
 use tests::system::{QUEUE, job};
 use tests::tap::Tap;
 use tests::wait::{PATIENCE, within};
+use tests::{Server, roles};
 use tokio::process::Command;
 
 const PASSWORD: &str = "canary-password-3f9a";
@@ -82,7 +82,7 @@ async fn no_secret_and_no_content_of_a_job_is_written_anywhere() {
         config_file: Some(path("server.conf").into()),
         ..ServerOptions::default()
     };
-    let server = Server::start_with(options).await.unwrap();
+    let mut server = Server::start_with(options).await.unwrap();
     let url = server.url();
 
     // One with a password, one with a key, and a worker; all say as much as they can.
@@ -171,6 +171,9 @@ async fn no_secret_and_no_content_of_a_job_is_written_anywhere() {
     let lines: Vec<String> = worker.lines().into_iter().map(|line| line.text).collect();
     seen.add("worker w1", &lines.join("\n"));
 
+    server.stop().await.unwrap();
+    // Under the roles a refusal fails a test that does not ask for it.
+    assert_eq!(server.take_refused().is_empty(), !roles::on());
     for (who, text) in &seen.0 {
         for secret in ALL {
             let line = text.lines().find(|line| line.contains(secret));

@@ -8,11 +8,11 @@ use rcgen::{
     date_time_ymd,
 };
 use tempfile::TempDir;
-use tests::Server;
 use tests::process::{Mark, Process};
 use tests::program::workspace_binary;
 use tests::server::ServerOptions;
 use tests::wait::{PATIENCE, eventually, within};
+use tests::{Server, roles};
 use tokio::process::Command;
 
 const OLD: [&str; 2] = [
@@ -146,6 +146,9 @@ async fn a_rotated_key_is_taken_up_and_a_revoked_one_is_said() {
     broker.write("a.nk", NEW[0]);
     says(&mut coordinator, since, &["connected again"]).await;
     broker.led("nats", &connection).await;
+    broker.server.stop().await.unwrap();
+    // Under the roles a refusal fails a test that does not ask for it.
+    assert_eq!(broker.server.take_refused().is_empty(), !roles::on());
 }
 
 /// Certificates of one authority, for the server and for clients.

@@ -107,7 +107,8 @@ impl Cast {
         }
         let options = roles::connect_options(Some(Role::TrustedSubmitter));
         let client = options.connect(self.system.address()).await?;
-        Ok(Broker::new(client, self.broker().names().clone()))
+        let broker = Broker::new(client, self.broker().names().clone());
+        Ok(broker.with_api_prefix(&roles::api_prefix(Some(Role::TrustedSubmitter))))
     }
 
     /// What the server refused by its permissions, if there are any.

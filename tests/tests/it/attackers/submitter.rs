@@ -56,9 +56,8 @@ async fn a_flood_of_ids_ends_at_the_door_and_outcomes_still_land() {
     assert_eq!(stored + refused, FLOOD);
     assert!((30_000..90_000).contains(&stored), "{stored}");
 
-    let asked = system
-        .client
-        .request("jobs.api.submit.work.late", "".into());
+    let submitter = system.client_of(Role::Submitter);
+    let asked = submitter.request("jobs.api.submit.work.late", "".into());
     let answer = within("an answer", PATIENCE, asked).await.unwrap().unwrap();
     let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
     let code = answer["code"].as_str().unwrap().to_owned();

@@ -46,7 +46,7 @@ async fn a_nearly_full_ledger_takes_outcomes_and_no_submissions_until_it_has_roo
     assert_eq!(refused, Answer::NoResponders, "after {accepted}");
     assert!((40..52).contains(&accepted), "{accepted}");
     let asked = system
-        .client
+        .client_of(Role::Submitter)
         .request("jobs.api.submit.work.late", "".into())
         .await
         .unwrap();
