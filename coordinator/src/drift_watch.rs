@@ -68,8 +68,8 @@ impl DriftWatch {
     }
 
     /// A queue's consumer was seen to.
-    pub(crate) fn tended(&mut self, queue: QueueName, trouble: Option<String>) {
-        self.tending.remove(&queue);
+    pub(crate) fn tended(&mut self, queue: &QueueName, trouble: Option<String>) {
+        self.tending.remove(queue);
         let before = match trouble {
             Some(text) => {
                 let before = self.troubled.insert(queue.clone(), text.clone());
@@ -78,7 +78,7 @@ impl DriftWatch {
                 }
                 return;
             }
-            None => self.troubled.remove(&queue),
+            None => self.troubled.remove(queue),
         };
         if before.is_some() {
             tracing::info!(%queue, "the queue's consumer is as it should be again");

@@ -199,7 +199,7 @@ impl Driver {
                     }
                 }
                 Done::WorkMade => self.event(Event::Ground(Ground::WorkMade)).await,
-                Done::Consumer(queue, trouble) => self.drift.tended(queue, trouble),
+                Done::Consumer(queue, trouble) => self.drift.tended(&queue, trouble),
                 Done::Nothing => {}
             }
             next = self.under_way.next().now_or_never().flatten();

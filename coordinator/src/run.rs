@@ -118,11 +118,9 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         says,
         questions,
     };
-    let width = WindowWidth::new(settings.window.get())
-        .ok_or_else(|| RunError::Setting("the window must be 1 to 512".to_owned()))?;
     let driver = Driver {
         me,
-        rules: Coordinator::new(broker.subjects().clone(), width),
+        rules: Coordinator::new(broker.subjects().clone(), width(&settings)?),
         clock: Clock::start(),
         payloads: Payloads::default(),
         work: WorkQueue::new(broker.clone())
@@ -146,6 +144,11 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     stopped.map_or(Ok(()), |stop| Err(RunError::Stopped(stop)))
+}
+
+fn width(settings: &RunSettings) -> Result<WindowWidth, RunError> {
+    WindowWidth::new(settings.window.get())
+        .ok_or_else(|| RunError::Setting("the window must be 1 to 512".to_owned()))
 }
 
 /// Runs the loop where the connection's task runs: what one tells the other then needs no other

@@ -14,7 +14,7 @@ use crate::server::Server;
 use crate::wait::{PATIENCE, eventually, until, within};
 
 use super::dice::Dice;
-use super::faults::{Action, Done, Fault, Line, Parted, Planned, Which, Who};
+use super::faults::{Action, Done, Fault, Foreign, Line, Parted, Planned, Which, Who};
 use super::foreign;
 use super::stage::{COORDINATORS, Seat, Servers, Stage, WORKERS};
 
@@ -119,13 +119,7 @@ async fn hurt(stage: &Stage, n: usize, fault: Fault) -> Result<Hurt> {
         | Fault::ServerTerm { .. }
         | Fault::ServersKill { .. }
         | Fault::Partition { .. } => hurt_servers(stage, fault).await,
-        Fault::Foreign { hand, ms } => {
-            // Its broker is there meanwhile: what he does must be undone.
-            let _servers = within("its turn", SERVERS_WITHIN, stage.servers.lock()).await?;
-            let hurt = Hurt::new(format!("{hand:?}"));
-            let seen = foreign::meddle(stage, hand, Duration::from_millis(ms)).await?;
-            Ok(hurt.saw(seen))
-        }
+        Fault::Foreign { hand, ms } => meddle(stage, hand, ms).await,
         Fault::Cut { line } => {
             let (lines, name) = lines(stage, line)?;
             let hurt = Hurt::new(name);
@@ -289,6 +283,14 @@ async fn hurt_servers(stage: &Stage, fault: Fault) -> Result<Hurt> {
         }
         other => bail!("{other:?} is no fault of a server"),
     }
+}
+
+async fn meddle(stage: &Stage, hand: Foreign, ms: u64) -> Result<Hurt> {
+    // The broker is there meanwhile: what was done must be undone.
+    let _servers = within("its turn", SERVERS_WITHIN, stage.servers.lock()).await?;
+    let hurt = Hurt::new(format!("{hand:?}"));
+    let seen = foreign::meddle(stage, hand, Duration::from_millis(ms)).await?;
+    Ok(hurt.saw(seen))
 }
 
 /// Parts a server from the two others. Returns how many bytes were held back.

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     reason = "what tests share panics as they do, and clippy knows the marked functions alone"
 )]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 
 mod deleted;
 mod disk;
