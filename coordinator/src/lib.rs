@@ -21,6 +21,7 @@ pub mod settings;
 pub mod verify;
 
 mod clock;
+mod done;
 mod drift_watch;
 mod driver;
 mod follower;
