@@ -83,10 +83,15 @@ impl Asking {
             Answer::Unanswered if planted!(UnansweredIsRecorded) => return Decided::Recorded,
             Answer::NoResponders if planted!(NoRespondersIsRecorded) => return Decided::Recorded,
             Answer::Stored(_) => return Decided::Recorded,
-            Answer::Occupied | Answer::Duplicate(_) | Answer::WrongLast | Answer::Unanswered => {
+            // A full ledger may say so of an outcome that it holds: three servers look for room first.
+            Answer::Occupied
+            | Answer::Duplicate(_)
+            | Answer::WrongLast
+            | Answer::Full(_)
+            | Answer::Unanswered => {
                 self.state = State::ask(Question::Read, asks);
             }
-            Answer::NoResponders | Answer::Busy | Answer::Full(_) => {
+            Answer::NoResponders | Answer::Busy => {
                 self.pause(Question::Write, asks.now);
             }
             Answer::Refused { code, text } => {

@@ -166,13 +166,26 @@ fn a_write_that_found_no_room_is_repeated_with_growing_pauses() {
         .at(100, Event::Look)
         .gives(&[Effect::Write(Ask(2))])
         .at(100, Event::Written(Ask(2), Answer::Full("bytes".into())))
+        .gives(&[Effect::Read(Ask(3))])
+        .at(100, Event::Read(Ask(3), Found::Nothing))
         .at(299, Event::Look)
         .gives(&[])
         .at(300, Event::Look)
-        .gives(&[Effect::Write(Ask(3))])
-        .at(300, Event::Written(Ask(3), Answer::Busy))
+        .gives(&[Effect::Write(Ask(4))])
+        .at(300, Event::Written(Ask(4), Answer::Busy))
         .at(700, Event::Look)
-        .gives(&[Effect::Write(Ask(4))]);
+        .gives(&[Effect::Write(Ask(5))]);
+}
+
+#[test]
+fn a_full_ledger_that_holds_the_outcome_is_asked_for_it() {
+    let mut told = Told::new(delivery());
+    told.at(0, Event::Room).at(0, done());
+    told.out.clear();
+    told.at(1, Event::Written(Ask(1), Answer::Full("bytes".into())))
+        .gives(&[Effect::Read(Ask(2))])
+        .at(2, Event::Read(Ask(2), Found::Outcome))
+        .gives(&[Effect::Ack, Effect::Forget]);
 }
 
 #[test]
