@@ -148,8 +148,8 @@ impl<T> Stream<T> {
     /// Why it is refused; it takes no sequence then.
     pub fn publish(&mut self, message: Publish<T>) -> Result<u64, Refused> {
         self.expects(&message)?;
-        let room = size(&message);
-        self.takes(&message, room)?;
+        self.is_free(&message)?;
+        self.has_room(size(&message))?;
         Ok(self.store(message))
     }
 
@@ -162,11 +162,13 @@ impl<T> Stream<T> {
         let mut subjects = BTreeSet::new();
         for message in &messages {
             self.expects(message)?;
+            // The other way round than for a message alone: room first.
             room += size(message);
+            self.has_room(room)?;
+            self.is_free(message)?;
             if !subjects.insert(message.subject.as_str()) {
                 return Err(Refused::Occupied);
             }
-            self.takes(message, room)?;
         }
         for message in messages {
             self.store(message);
@@ -185,11 +187,16 @@ impl<T> Stream<T> {
         }
     }
 
-    fn takes(&self, message: &Publish<T>, room: u64) -> Result<(), Refused> {
-        if self.rules.second == Second::Refused && self.newest(&message.subject).is_some() {
-            return Err(Refused::Occupied);
+    fn is_free(&self, message: &Publish<T>) -> Result<(), Refused> {
+        let is_second = self.newest(&message.subject).is_some();
+        match self.rules.second == Second::Refused && is_second {
+            true => Err(Refused::Occupied),
+            false => Ok(()),
         }
-        let is_full = |most| self.bytes + room > most;
+    }
+
+    fn has_room(&self, bytes: u64) -> Result<(), Refused> {
+        let is_full = |most| self.bytes + bytes > most;
         match self.rules.bytes_max.is_some_and(is_full) {
             true => Err(Refused::Full),
             false => Ok(()),
