@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -55,6 +55,12 @@ pub fn now() -> Duration {
         u64::try_from(now.tv_sec).unwrap_or_default(),
         u32::try_from(now.tv_nsec).unwrap_or_default(),
     )
+}
+
+/// Where in the folder of a history the logs of the workers are.
+#[must_use]
+pub fn folder(history: &Path) -> PathBuf {
+    history.join("runs")
 }
 
 /// Reads all logs of a folder (`*.jsonl`), in the order of the starts.

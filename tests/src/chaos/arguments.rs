@@ -1,6 +1,7 @@
 //! What `./x chaos` can be told.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -25,6 +26,11 @@ pub struct Arguments {
     #[arg(long, value_name = "COUNT")]
     pub faults: Option<u64>,
 
+    /// Lets every process live for so many minutes at a time, and judges then whether its memory and
+    /// its descriptors stayed flat. In between, for a fifth of that time, comes every kind of fault.
+    #[arg(long, value_name = "MINUTES")]
+    pub steady: Option<f64>,
+
     /// One server, or three that replicate.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     pub replicas: u8,
@@ -32,4 +38,19 @@ pub struct Arguments {
     /// Keep the history there; else in a temporary folder that is kept when something is wrong.
     #[arg(long, value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// How long the load and the faults last.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        Duration::from_secs_f64(self.minutes * 60.0)
+    }
+
+    /// How long processes are let live, where they are.
+    #[must_use]
+    pub fn steady(&self) -> Option<Duration> {
+        self.steady
+            .map(|minutes| Duration::from_secs_f64(minutes * 60.0))
+    }
 }

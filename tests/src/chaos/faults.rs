@@ -173,6 +173,20 @@ impl Fault {
         }
     }
 
+    /// Whether a process or a server comes to its end by it.
+    #[must_use]
+    pub const fn ends_somebody(self) -> bool {
+        matches!(
+            self,
+            Self::Kill { .. }
+                | Self::Term { .. }
+                | Self::Armed { .. }
+                | Self::ServerKill { .. }
+                | Self::ServerTerm { .. }
+                | Self::ServersKill { .. }
+        )
+    }
+
     /// Whether a server was killed or paused by it.
     #[must_use]
     pub const fn is_of_a_server(self) -> bool {

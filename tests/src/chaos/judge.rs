@@ -68,12 +68,12 @@ pub struct Check {
     pub examples: Vec<String>,
 }
 
-struct Checking {
+pub(super) struct Checking {
     check: Check,
 }
 
 impl Checking {
-    fn new(name: &'static str, what: &'static str) -> Self {
+    pub(super) fn new(name: &'static str, what: &'static str) -> Self {
         Self {
             check: Check {
                 name,
@@ -85,11 +85,15 @@ impl Checking {
         }
     }
 
-    fn look(&mut self, good: bool, text: impl FnOnce() -> String) {
+    pub(super) fn look(&mut self, good: bool, text: impl FnOnce() -> String) {
         self.check.checked += 1;
         if !good {
             self.bad(text());
         }
+    }
+
+    pub(super) fn done(self) -> Check {
+        self.check
     }
 
     fn bad(&mut self, text: String) {
@@ -119,7 +123,7 @@ pub fn judge(evidence: &Evidence) -> Vec<Check> {
         own.bad(text.clone());
     }
     checks.push(own);
-    checks.into_iter().map(|checking| checking.check).collect()
+    checks.into_iter().map(Checking::done).collect()
 }
 
 fn number(id: &str) -> Option<u64> {

@@ -120,7 +120,7 @@ impl Member {
                 command.args(["--queue", QUEUE, "--patience", "200", "--log"]);
                 // A log for each process: a line that a kill tore is the last one of its file.
                 let log = format!("{name}-{}.jsonl", self.starts);
-                command.arg(self.folder.join(log));
+                command.arg(runs::folder(&self.folder).join(log));
             }
         }
         Ok(command)

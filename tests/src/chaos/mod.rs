@@ -16,6 +16,7 @@ pub mod plan;
 pub mod play;
 pub mod points;
 pub mod report;
+pub mod resources;
 pub mod stage;
 pub mod submitter;
 pub mod valid;

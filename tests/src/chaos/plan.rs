@@ -10,10 +10,33 @@ use super::stage::{COORDINATORS, LEASE, WORKERS};
 /// The load runs alone for so long at first.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Faults of one seed: `count` of them over `span`, on so many servers. Fail points are among them
-/// where the programs have them.
+/// How many faults, and of what sort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// So many.
+    pub count: u64,
+    /// Over so long.
+    pub span: Duration,
+    /// On so many servers.
+    pub servers: usize,
+    /// For so long at a time nobody is ended; then, for a fifth of that, comes every kind of fault.
+    pub steady: Option<Duration>,
+}
+
+impl Shape {
+    /// Whether a fault at that time may end a process.
+    fn may_end(&self, at: Duration) -> bool {
+        self.steady.is_none_or(|steady| {
+            let round = (steady + steady / 5).as_millis().max(1);
+            at.as_millis() % round >= steady.as_millis()
+        })
+    }
+}
+
+/// Faults of one seed. Fail points are among them where the programs have them.
 #[must_use]
-pub fn plan(seed: u64, count: u64, span: Duration, servers: usize) -> Vec<Planned> {
+pub fn plan(seed: u64, shape: &Shape) -> Vec<Planned> {
+    let (count, span, servers) = (shape.count, shape.span, shape.servers);
     let mut dice = Dice::new(seed, 1);
     let mut armed = armed(&mut dice);
     let mut times: Vec<Duration> = (0..count)
@@ -28,6 +51,11 @@ pub fn plan(seed: u64, count: u64, span: Duration, servers: usize) -> Vec<Planne
         .into_iter()
         .enumerate()
         .map(|(n, at)| {
+            if !shape.may_end(at) {
+                let fault = fault_of(&mut dice, servers);
+                let fault = leaves_alive(fault, &mut dice);
+                return Planned { at, fault };
+            }
             let fault = match dice.one_in(4) {
                 // A worker that is told to end gives back what it runs: rare enough otherwise.
                 _ if n % 10 == 9 => Some(Fault::Term {
@@ -111,6 +139,25 @@ fn fault_of(dice: &mut Dice, servers: usize) -> Fault {
     }
 }
 
+/// In place of a fault that ends somebody, one that lets it stand still.
+fn leaves_alive(fault: Fault, dice: &mut Dice) -> Fault {
+    match fault {
+        Fault::Kill { who, .. } | Fault::Term { who, .. } | Fault::Armed { who, .. } => {
+            let ms = past_the_lease(dice);
+            Fault::Stop { who, ms }
+        }
+        Fault::ServerKill { which, .. } | Fault::ServerTerm { which, .. } => {
+            let ms = dice.between(1_500, 4_000);
+            Fault::ServerStop { which, ms }
+        }
+        Fault::ServersKill { .. } => Fault::ServerStop {
+            which: Which::LedgerLeader,
+            ms: dice.between(1_500, 4_000),
+        },
+        _ => fault,
+    }
+}
+
 fn past_the_lease(dice: &mut Dice) -> u64 {
     let lease = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
     lease + dice.between(300, 2_000)
@@ -182,14 +229,32 @@ fn line(dice: &mut Dice) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use super::plan;
+    use super::{Shape, plan};
     use std::time::Duration;
+
+    const SHAPE: Shape = Shape {
+        count: 50,
+        span: Duration::from_secs(60),
+        servers: 1,
+        steady: None,
+    };
 
     #[test]
     fn a_seed_makes_the_same_plan_each_time() {
-        let span = Duration::from_secs(60);
-        assert_eq!(plan(7, 50, span, 3), plan(7, 50, span, 3));
-        assert_ne!(plan(7, 50, span, 3), plan(8, 50, span, 3));
-        assert_eq!(plan(7, 50, span, 1).len(), 50);
+        assert_eq!(plan(7, &SHAPE), plan(7, &SHAPE));
+        assert_ne!(plan(7, &SHAPE), plan(8, &SHAPE));
+        assert_eq!(plan(7, &SHAPE).len(), 50);
+    }
+
+    #[test]
+    fn processes_live_on_while_the_plan_is_steady() {
+        let steady = Some(Duration::from_secs(25));
+        let shape = Shape { steady, ..SHAPE };
+        let ends = |planned: &&super::Planned| planned.fault.ends_somebody();
+        let all = plan(7, &shape);
+        assert!(all.iter().filter(ends).count() > 0);
+        let early = |second| (second < 25) || (30..55).contains(&second);
+        let of_steady = all.iter().filter(|planned| early(planned.at.as_secs()));
+        assert_eq!(of_steady.filter(ends).count(), 0);
     }
 }

@@ -20,9 +20,10 @@ use crate::wait::{PATIENCE, eventually, within};
 use super::arguments::Arguments;
 use super::judge::{Evidence, judge};
 use super::nemesis;
-use super::plan::plan;
+use super::plan::{Shape, plan};
 use super::points;
 use super::report::{Verdict, counts};
+use super::resources::{self, Sampler};
 use super::stage::Stage;
 use super::submitter::{History, Submitter};
 use super::valid::{Least, Sightings, invalid};
@@ -37,16 +38,28 @@ const DRAIN: Duration = Duration::from_secs(120);
 /// # Errors
 /// When something of the machinery does not work; a broken promise is no error but a verdict.
 pub async fn play(arguments: &Arguments, folder: &Path) -> Result<Verdict> {
-    let span = Duration::from_secs_f64(arguments.minutes * 60.0);
+    let span = arguments.span();
     let count = arguments.faults.unwrap_or_else(|| faults_in(arguments));
+    fs::create_dir_all(runs::folder(folder)).context("make the folder of the runs")?;
     let stage = Stage::start(usize::from(arguments.replicas), folder).await?;
     let submitter = Submitter::connect(arguments.seed, &stage.submitters_url()).await?;
-    let plan = plan(arguments.seed, count, span, usize::from(arguments.replicas));
+    let shape = Shape {
+        count,
+        span,
+        servers: usize::from(arguments.replicas),
+        steady: arguments.steady(),
+    };
+    let plan = plan(arguments.seed, &shape);
+    let least = Least::of(arguments.jobs, &plan);
+    let mut sampler = Sampler::new(folder)?;
     let start = Instant::now();
-    let (submitted, mut faults) = futures::join!(
-        submitter.run(arguments.jobs, span),
-        nemesis::play(&stage, plan, start)
-    );
+    let (submitted, mut faults) = tokio::select! {
+        both = async { futures::join!(
+            submitter.run(arguments.jobs, span),
+            nemesis::play(&stage, plan, start)
+        ) } => both,
+        broken = sampler.watch(&stage) => match broken? {},
+    };
     submitted?;
     nemesis::heal(&stage).await?;
     let history = submitter.take_history();
@@ -61,13 +74,19 @@ pub async fn play(arguments: &Arguments, folder: &Path) -> Result<Verdict> {
     let lines: Result<Vec<String>, _> = faults.iter().map(serde_json::to_string).collect();
     fs::write(folder.join("faults.jsonl"), lines?.join("\n"))?;
     let visits = points::visits(folder)?;
-    let least = Least {
-        jobs: arguments.jobs,
-        faults: count,
-    };
+    let mut checks = judge(&evidence);
+    let mut invalid = invalid(&evidence, &faults, &visits, &least);
+    if let Some(steady) = arguments.steady() {
+        let flat = resources::judge(&sampler.samples, steady);
+        if flat.iter().any(|check| check.checked == 0) {
+            let text = "no process lived long enough to say whether its memory stayed flat";
+            invalid.push(text.to_owned());
+        }
+        checks.extend(flat);
+    }
     Ok(Verdict {
-        invalid: invalid(&evidence, &faults, &visits, &least),
-        checks: judge(&evidence),
+        invalid,
+        checks,
         counts: counts(&evidence),
         faults,
         visits,
@@ -139,7 +158,7 @@ async fn read_back(
         work_last,
         gaps,
         work_left,
-        runs: runs::read(folder)?,
+        runs: runs::read(&runs::folder(folder))?,
         ended,
         pauses,
         history,

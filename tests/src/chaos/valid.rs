@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::faults::{Done, Fault, Who};
+use super::faults::{Done, Fault, Planned, Who};
 use super::judge::Evidence;
 use super::points;
-use super::stage::WORK_LEASE;
+use super::stage::{LEASE, WORK_LEASE};
 use super::submitter::Said;
 
 /// A fault shows so long after its end at the latest.
@@ -104,6 +104,47 @@ pub struct Least {
     pub jobs: u64,
     /// Faults.
     pub faults: u64,
+    /// Of these, those that should depose a leader.
+    depose: u64,
+    /// Those after which jobs should be handed out again.
+    hand_on: u64,
+}
+
+impl Least {
+    /// What so many jobs and this plan promise.
+    #[must_use]
+    pub fn of(jobs: u64, plan: &[Planned]) -> Self {
+        let count = |look: fn(&Fault) -> bool| {
+            let all = plan.iter().filter(|planned| look(&planned.fault));
+            all.count() as u64
+        };
+        Self {
+            jobs,
+            faults: plan.len() as u64,
+            depose: count(deposes),
+            hand_on: count(hands_on),
+        }
+    }
+}
+
+fn deposes(fault: &Fault) -> bool {
+    match fault {
+        Fault::Kill { who, .. } | Fault::Term { who, .. } | Fault::Armed { who, .. } => {
+            !matches!(who, Who::Worker(_))
+        }
+        Fault::Stop { who, ms } => *who == Who::Leader && u128::from(*ms) > LEASE.as_millis(),
+        _ => false,
+    }
+}
+
+fn hands_on(fault: &Fault) -> bool {
+    match fault {
+        Fault::Kill { who, .. } | Fault::Term { who, .. } | Fault::Armed { who, .. } => {
+            matches!(who, Who::Worker(_))
+        }
+        Fault::ServerKill { .. } | Fault::ServersKill { .. } => true,
+        _ => false,
+    }
 }
 
 /// Why the run does not count; empty where it does.
@@ -151,10 +192,10 @@ pub fn invalid(
     ask(
         "leaders",
         evidence.book.epochs.len() as u64,
-        least.faults / 10 + 1,
+        least.depose / 4 + 1,
     );
     let again = evidence.runs.iter().filter(|run| run.delivery > 1).count() as u64;
-    ask("jobs run again", again, least.faults / 20);
+    ask("jobs run again", again, least.hand_on / 6);
     for point in points::ALL.into_iter().filter(|_| points::are_built()) {
         let visited = visits.get(point).copied().unwrap_or_default();
         ask(&format!("visits of {point}"), visited, 1);

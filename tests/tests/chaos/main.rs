@@ -13,6 +13,7 @@ async fn a_short_run_of_chaos_keeps_every_promise() {
         jobs: 600,
         minutes: 0.5,
         faults: Some(15),
+        steady: None,
         replicas: 1,
         folder: None,
     };
