@@ -30,6 +30,9 @@ pub struct Frame {
 /// How much of one direction of a connection is on its way at most, in reads and messages.
 const ON_ITS_WAY: usize = 4_096;
 
+/// After a client could not be let in.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
 /// What passes and what does not, in both directions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Weather {
@@ -184,7 +187,12 @@ impl Proxy {
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     // Dropped with this task: all connections end with the proxy.
     let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
+    loop {
+        let Ok((client, _)) = listener.accept().await else {
+            // A client that left at once, or too many at a time: the next one may be let in.
+            until(Instant::now() + ACCEPT_PAUSE).await;
+            continue;
+        };
         let place = |places: u64| places.checked_sub(1);
         let taken = shared
             .places

@@ -1,7 +1,8 @@
 //! Follows the ledger record by record, so that a test waits for what it says.
 //!
-//! It asks the leader of the stream for the next record, one at a time: slow and simple, and the
-//! same through kills, elections and restarts. It never writes.
+//! It asks the leader of the stream for the next records: one at the end of the ledger, more at a
+//! time the further it is behind. That is simple, and the same through kills, elections and restarts.
+//! It never writes.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::{self, Context};
+use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -21,6 +23,9 @@ const ANSWER: Duration = Duration::from_millis(500);
 
 /// Between two looks at the end of the ledger.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Most records that are asked for at once.
+const AT_ONCE_MAX: u64 = 64;
 
 /// The records of a ledger, as they come.
 pub struct Tap {
@@ -41,14 +46,31 @@ impl Tap {
         context.set_timeout(ANSWER);
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let mut next = 1;
+            let (mut next, mut at_once) = (1, 1);
+            let mut looks = tokio::time::interval(LOOK_EVERY);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                let record = next_record(&context, &ledger, next).await;
-                next = record.sequence + 1;
-                own.write()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .add(&record);
-                changes.send_replace(record.sequence);
+                let records = next_records(&context, &ledger, (next, at_once)).await;
+                let is_behind = records.len() as u64 == at_once;
+                for record in &records {
+                    // Where some are gone, several questions have one answer.
+                    if record.sequence >= next {
+                        next = record.sequence + 1;
+                        own.write()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .add(record);
+                    }
+                }
+                if !records.is_empty() {
+                    changes.send_replace(next - 1);
+                }
+                at_once = match is_behind {
+                    true => AT_ONCE_MAX.min(at_once * 2),
+                    false => 1,
+                };
+                if !is_behind {
+                    looks.tick().await;
+                }
             }
         });
         Self {
@@ -100,19 +122,25 @@ impl Tap {
     }
 }
 
-/// The record at `from` or the first one after it, once it is there.
-async fn next_record(context: &Context, ledger: &str, from: u64) -> StreamMessage {
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The first tick comes at once.
-    looks.tick().await;
-    loop {
-        // A failure is an end of the ledger, an election or a server that is down: look again.
-        if let Ok(stream) = context.get_stream_no_info(ledger).await
-            && let Ok(record) = stream.get_first_raw_message_by_subject(">", from).await
-        {
-            return record;
-        }
-        looks.tick().await;
-    }
+/// The first records at or after each of `count` sequences from `from` on, in their order, up to the
+/// first that is not there. A failure is an end of the ledger, an election or a server that is down.
+async fn next_records(
+    context: &Context,
+    ledger: &str,
+    (from, count): (u64, u64),
+) -> Vec<StreamMessage> {
+    let Ok(stream) = context.get_stream_no_info(ledger).await else {
+        return Vec::new();
+    };
+    let stream = &stream;
+    futures::stream::iter(from..from + count)
+        .map(async |sequence| {
+            let record = stream.get_first_raw_message_by_subject(">", sequence);
+            record.await.ok()
+        })
+        .buffered(usize::try_from(count).unwrap_or(1))
+        .take_while(|record| futures::future::ready(record.is_some()))
+        .filter_map(futures::future::ready)
+        .collect()
+        .await
 }

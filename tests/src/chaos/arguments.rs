@@ -31,6 +31,10 @@ pub struct Arguments {
     #[arg(long, value_name = "MINUTES")]
     pub steady: Option<f64>,
 
+    /// Does not ask that this run alone visits every fail point: several runs together do.
+    #[arg(long)]
+    pub some_points: bool,
+
     /// One server, or three that replicate.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     pub replicas: u8,

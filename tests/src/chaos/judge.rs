@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use checker::Report;
 use serde::Serialize;
 
 use crate::book::{Book, Job};
@@ -49,6 +50,8 @@ pub struct Evidence {
     pub history: History,
     /// What no fault explains.
     pub processes: Vec<String>,
+    /// What the checker says of the same streams: it shares no rule with this judge, either.
+    pub checker: Report,
     /// The moment of boot, since 1970.
     pub boot: Duration,
 }
@@ -123,7 +126,21 @@ pub fn judge(evidence: &Evidence) -> Vec<Check> {
         own.bad(text.clone());
     }
     checks.push(own);
+    checks.push(second_opinion(&evidence.checker));
     checks.into_iter().map(Checking::done).collect()
+}
+
+/// The checker's rules, all in one.
+fn second_opinion(report: &Report) -> Checking {
+    let mut check = Checking::new("checker", "violations of the checker's rules");
+    for verdict in &report.verdicts {
+        check.check.checked += usize::try_from(verdict.checked).unwrap_or(usize::MAX);
+        check.check.wrong += usize::try_from(verdict.violations).unwrap_or(usize::MAX);
+        let shown = verdict.shown.iter().take(EXAMPLES);
+        let texts = shown.map(|one| format!("{} {}: {}", verdict.rule, one.place, one.what));
+        check.check.examples.extend(texts);
+    }
+    check
 }
 
 fn number(id: &str) -> Option<u64> {

@@ -11,8 +11,10 @@ use crate::system::QUEUE;
 
 use super::dice::Dice;
 
-/// Keys that the jobs share.
-const KEYS: u64 = 24;
+/// Keys that few jobs share.
+const KEYS: u64 = 90;
+/// Keys that a quarter of the jobs with a key share: there is always somebody waiting for his turn.
+const HOT_KEYS: u64 = 6;
 
 /// By which way a job is submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +68,11 @@ pub struct Wanted {
 pub fn wanted(seed: u64, n: u64) -> Wanted {
     let mut dice = Dice::new(seed, 1_000 + n);
     let millis = |dice: &mut Dice, to| Duration::from_millis(dice.between(0, to));
-    let work_ms = match dice.between(0, 15) {
+    // Most are short, so that a run holds many; some must keep their lease.
+    let work_ms = match dice.between(0, 49) {
         // Long enough that a worker must keep its lease, and gives it back when it is told to end.
         0 => dice.between(1_000, 2_500),
-        1..5 => dice.between(50, 300),
+        1..6 => dice.between(50, 300),
         _ => dice.between(0, 20),
     };
     let what = match dice.between(0, 99) {
@@ -87,15 +90,21 @@ pub fn wanted(seed: u64, n: u64) -> Wanted {
             is_other: dice.one_in(3),
         });
     }
+    let priority = u8::try_from(dice.between(0, 9)).unwrap_or(5);
+    let run_after = dice.one_in(20).then(|| millis(&mut dice, 4_000));
+    // After the time at which it may run: a job that cannot is malformed.
+    let expires_from = run_after.unwrap_or_default() + Duration::from_millis(1);
+    let expires_after = dice.one_in(25).then(|| millis(&mut dice, 10_000));
     Wanted {
         id: format!("j{n}"),
         payload: format!(r#"{{"do":"{what}","ms":{work_ms},"n":{n}}}"#),
-        key: dice
-            .one_in(3)
-            .then(|| format!("key-{}", dice.next() % KEYS)),
-        priority: u8::try_from(dice.between(0, 9)).unwrap_or(5),
-        run_after: dice.one_in(20).then(|| millis(&mut dice, 4_000)),
-        expires_after: dice.one_in(25).then(|| millis(&mut dice, 10_000)),
+        key: dice.one_in(3).then(|| match dice.one_in(4) {
+            true => format!("hot-{}", dice.next() % HOT_KEYS),
+            false => format!("key-{}", dice.next() % KEYS),
+        }),
+        priority,
+        run_after,
+        expires_after: expires_after.map(|after| expires_from + after),
         max_attempts: 3,
         way: way(&mut dice),
         repeats,
@@ -157,6 +166,8 @@ mod tests {
         for n in 0..2_000 {
             let job = wanted(3, n);
             assert_eq!(job, wanted(3, n));
+            let run_after = job.run_after.unwrap_or_default();
+            assert!(job.expires_after.is_none_or(|after| after > run_after));
             job.request(n % 2 == 0, Timestamp::from_millis(1_000_000))
                 .unwrap();
         }

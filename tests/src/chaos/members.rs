@@ -116,7 +116,7 @@ impl Member {
             }
             Program::Worker => {
                 command = Command::new(workspace_binary("test-worker")?);
-                command.args(["--server", &url, "--name", name, "--slots", "16"]);
+                command.args(["--server", &url, "--name", name, "--slots", "32"]);
                 command.args(["--queue", QUEUE, "--patience", "200", "--log"]);
                 // A log for each process: a line that a kill tore is the last one of its file.
                 let log = format!("{name}-{}.jsonl", self.starts);

@@ -15,6 +15,7 @@ pub mod nemesis;
 pub mod plan;
 pub mod play;
 pub mod points;
+pub mod read_back;
 pub mod report;
 pub mod resources;
 pub mod stage;

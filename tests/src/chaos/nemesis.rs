@@ -203,10 +203,11 @@ async fn armed(stage: &Stage, who: Who, (point, action): (&'static str, Action))
         true => futures::join!(coming, moving),
         false => (coming.await, Ok(())),
     };
-    moved?;
+    // First of all: one that stays armed would be hurt when nobody looks after it any more.
     if came.is_err() || action == Action::Kill {
         member.disarm().await?;
     }
+    moved?;
     came?;
     Ok(hurt.saw(format!("came to {point}")))
 }

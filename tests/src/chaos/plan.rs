@@ -116,17 +116,17 @@ fn fault_of(dice: &mut Dice, servers: usize) -> Fault {
             who: who(dice),
             down_ms,
         },
-        40..62 => server_fault(dice, servers),
-        62..70 => Fault::Cut { line: line(dice) },
-        70..77 => Fault::BlackHole {
+        40..70 => server_fault(dice, servers),
+        70..76 => Fault::Cut { line: line(dice) },
+        76..82 => Fault::BlackHole {
             line: line(dice),
             ms: dice.between(300, 5_000),
         },
-        77..83 => Fault::HalfOpen {
+        82..87 => Fault::HalfOpen {
             line: line(dice),
             ms: dice.between(300, 5_000),
         },
-        83..89 => Fault::Delay {
+        87..91 => Fault::Delay {
             line: line(dice),
             ms: dice.between(500, 3_000),
             by_ms: dice.between(20, 300),

@@ -1,37 +1,42 @@
 //! A whole run: the load and the faults at once, then everything is healed, drained, read back and
 //! judged.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use async_nats::jetstream::consumer::pull::OrderedConfig;
-use async_nats::jetstream::message::StreamMessage;
-use futures::StreamExt;
-use nats_config::Broker;
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::book::Book;
 use crate::runs;
 use crate::wait::{PATIENCE, eventually, within};
 
 use super::arguments::Arguments;
-use super::judge::{Evidence, judge};
+use super::judge::judge;
 use super::nemesis;
 use super::plan::{Shape, plan};
 use super::points;
+use super::read_back::read_back;
 use super::report::{Verdict, counts};
 use super::resources::{self, Sampler};
 use super::stage::Stage;
-use super::submitter::{History, Submitter};
-use super::valid::{Least, Sightings, invalid};
+use super::submitter::Submitter;
+use super::valid::{Least, invalid};
 
 /// Faults a minute, where nothing else is asked for.
 const FAULTS_A_MINUTE: f64 = 40.0;
-/// How long all jobs may take to end after everything is healed: one may wait for its attempts.
-const DRAIN: Duration = Duration::from_secs(120);
+/// How long after the end of the load the last answer to a submitter may come: each has its patience,
+/// and a job is submitted a few times.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(90);
+/// How long after the end of the load the last fault may go on: an armed process has its time to come
+/// to its point, and whoever is told to end has his.
+const FAULTS_WITHIN: Duration = Duration::from_secs(150);
+/// How long everything may take to be healed.
+const HEALED_WITHIN: Duration = Duration::from_secs(120);
+/// After everything is healed: without the end of a single job for so long, the rest never ends.
+const STILL: Duration = Duration::from_secs(60);
+/// How long all jobs may take to end then: a busy machine has a long backlog.
+const DRAIN: Duration = Duration::from_secs(600);
 
 /// Plays a run, and keeps its history in `folder`.
 ///
@@ -50,22 +55,32 @@ pub async fn play(arguments: &Arguments, folder: &Path) -> Result<Verdict> {
         steady: arguments.steady(),
     };
     let plan = plan(arguments.seed, &shape);
-    let least = Least::of(arguments.jobs, &plan);
+    let least = Least::of(arguments, &plan);
     let mut sampler = Sampler::new(folder)?;
     let start = Instant::now();
+    let load = submitter.run(arguments.jobs, span);
+    let hurting = nemesis::play(&stage, plan, start);
     let (submitted, mut faults) = tokio::select! {
-        both = async { futures::join!(
-            submitter.run(arguments.jobs, span),
-            nemesis::play(&stage, plan, start)
-        ) } => both,
+        both = async { futures::try_join!(
+            within("the last answer to a submitter", span + ANSWERS_WITHIN, load),
+            within("the end of all faults", span + FAULTS_WITHIN, hurting)
+        ) } => both?,
         broken = sampler.watch(&stage) => match broken? {},
     };
     submitted?;
-    nemesis::heal(&stage).await?;
+    let healing = within(
+        "everything to be healed",
+        HEALED_WITHIN,
+        nemesis::heal(&stage),
+    );
+    healing.await.flatten()?;
+    let drained = Instant::now();
     let history = submitter.take_history();
     // Whoever still holds an unanswered write is gone before the ledger is read back.
     drop(submitter);
     drain(&stage).await;
+    let drained = drained.elapsed();
+    let judged = Instant::now();
     let (evidence, seen) = read_back(arguments, stage, (folder, history)).await?;
     for fault in &mut faults {
         seen.add_to(fault);
@@ -84,10 +99,13 @@ pub async fn play(arguments: &Arguments, folder: &Path) -> Result<Verdict> {
         }
         checks.extend(flat);
     }
+    let mut counts = counts(&evidence);
+    counts.insert("seconds_to_drain", drained.as_secs());
+    counts.insert("seconds_to_judge", judged.elapsed().as_secs());
     Ok(Verdict {
         invalid,
         checks,
-        counts: counts(&evidence),
+        counts,
         faults,
         visits,
     })
@@ -102,13 +120,27 @@ fn faults_in(arguments: &Arguments) -> u64 {
     (arguments.minutes * FAULTS_A_MINUTE).ceil() as u64
 }
 
+/// Returns when every job has ended.
+async fn all_ended(stage: &Stage) -> Result<()> {
+    let open = |book: &Book| book.jobs.len() - book.ended();
+    loop {
+        let (before, left) = stage.tap.look(|book| (book.ended(), open(book)));
+        if left == 0 {
+            return Ok(());
+        }
+        let next = stage.tap.until("the end of one more job", STILL, |book| {
+            (book.ended() > before || open(book) == 0).then_some(())
+        });
+        next.await?;
+    }
+}
+
 /// Waits until all is done; what is not, the judge finds.
 async fn drain(stage: &Stage) {
-    let all = stage.tap.until("the end of all jobs", DRAIN, |book| {
-        (book.ended() >= book.jobs.len()).then_some(())
-    });
     let drained = async {
-        all.await?;
+        within("the end of all jobs", DRAIN, all_ended(stage))
+            .await
+            .flatten()?;
         let work = stage.broker.names().work();
         let filter = stage.broker.subjects().work_all();
         eventually("an empty work queue", PATIENCE, async || {
@@ -123,83 +155,4 @@ async fn drain(stage: &Stage) {
     if let Err(error) = drained.await {
         tracing::warn!("not drained: {error:#}");
     }
-}
-
-/// Ends all processes, and gathers what they left.
-async fn read_back(
-    arguments: &Arguments,
-    stage: Stage,
-    (folder, history): (&Path, History),
-) -> Result<(Evidence, Sightings)> {
-    let (mut ended, mut pauses, mut processes) = (BTreeMap::new(), Vec::new(), Vec::new());
-    for seat in stage.workers.iter().chain(&stage.coordinators) {
-        let mut member = seat.member.lock().await;
-        member.end().await?;
-        ended.extend(member.ended.iter().copied());
-        pauses.extend(member.pauses.iter().copied());
-        processes.append(&mut member.wrong);
-    }
-    let broker = &stage.broker;
-    let (book, stored) = ledger(broker).await?;
-    let work = broker.names().work();
-    let work_last = broker.state(work).await?.last.get();
-    let work_left = broker
-        .list_subjects(work, &broker.subjects().work_all())
-        .await?;
-    let heard = stage.wire.close().await;
-    let (explained, gaps) = heard.explain(work_last);
-    let seen = stage.tap.look(|book| book.subjects.clone());
-    let evidence = Evidence {
-        seed: arguments.seed,
-        book,
-        seen,
-        stored,
-        work: explained,
-        work_last,
-        gaps,
-        work_left,
-        runs: runs::read(&runs::folder(folder))?,
-        ended,
-        pauses,
-        history,
-        processes,
-        boot: boot(),
-    };
-    let sightings = Sightings::new(&evidence, heard.redeliveries, heard.outcomes);
-    Ok((evidence, sightings))
-}
-
-/// The moment of boot, since 1970. Nobody sets the clocks in a run.
-fn boot() -> Duration {
-    let unix = clock_gettime(ClockId::Realtime);
-    let unix = Duration::new(
-        u64::try_from(unix.tv_sec).unwrap_or_default(),
-        u32::try_from(unix.tv_nsec).unwrap_or_default(),
-    );
-    unix.saturating_sub(runs::now())
-}
-
-/// The whole ledger as it is now.
-async fn ledger(broker: &Broker) -> Result<(Book, BTreeMap<u64, String>)> {
-    let last = broker.state(broker.names().ledger()).await?.last.get();
-    let jetstream = broker.jetstream();
-    let stream = jetstream.get_stream(broker.names().ledger()).await?;
-    let consumer = stream.create_consumer(OrderedConfig::default()).await?;
-    let mut messages = consumer.messages().await?;
-    let (mut book, mut stored) = (Book::default(), BTreeMap::new());
-    while book.last < last {
-        let next = within("the next record of the ledger", PATIENCE, messages.next());
-        let message = next.await?.context("the ledger ended early")??;
-        let info = message.info().map_err(|error| anyhow::anyhow!("{error}"))?;
-        let record = StreamMessage {
-            subject: message.subject.clone(),
-            sequence: info.stream_sequence,
-            headers: message.headers.clone().unwrap_or_default(),
-            payload: message.payload.clone(),
-            time: info.published,
-        };
-        stored.insert(record.sequence, record.subject.to_string());
-        book.add(&record);
-    }
-    Ok((book, stored))
 }

@@ -89,6 +89,18 @@ pub fn counts(evidence: &Evidence) -> BTreeMap<&'static str, u64> {
     ])
 }
 
+/// Each kind of fault: planned, done, seen to bite.
+fn kinds(faults: &[Done]) -> BTreeMap<&'static str, [usize; 3]> {
+    let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for fault in faults {
+        let counts = kinds.entry(fault.fault.kind()).or_default();
+        counts[0] += 1;
+        counts[1] += usize::from(fault.was_done());
+        counts[2] += usize::from(fault.bit());
+    }
+    kinds
+}
+
 /// The page.
 #[must_use]
 pub fn report(verdict: &Verdict) -> String {
@@ -106,14 +118,7 @@ pub fn report(verdict: &Verdict) -> String {
     let mut faults = Table::new();
     faults.load_style(ASCII_MARKDOWN);
     faults.set_header(["fault", "planned", "done", "bit"]);
-    let mut kinds: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
-    for fault in &verdict.faults {
-        let counts = kinds.entry(fault.fault.kind()).or_default();
-        counts[0] += 1;
-        counts[1] += usize::from(fault.was_done());
-        counts[2] += usize::from(fault.bit());
-    }
-    for (kind, [planned, done, bit]) in kinds {
+    for (kind, [planned, done, bit]) in kinds(&verdict.faults) {
         let cells = [
             kind.to_owned(),
             planned.to_string(),
@@ -157,6 +162,10 @@ pub fn last_line(arguments: &Arguments, verdict: &Verdict) -> Result<String> {
         .filter(|fault| fault.was_done() && fault.fault.is_of_a_server());
     let bit = verdict.faults.iter().filter(|fault| fault.bit());
     let line = json!({
+        "kinds": kinds(&verdict.faults),
+        "visits": verdict.visits,
+        "invalid": verdict.invalid,
+        "steady": arguments.steady,
         "seed": arguments.seed,
         "replicas": arguments.replicas,
         "jobs": arguments.jobs,

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a plain write waits for its answer.
 const PLAIN: Duration = Duration::from_millis(700);
 /// Jobs whose submissions are under way at a time.
-const UNDER_WAY: usize = 512;
+const UNDER_WAY: usize = 4_096;
 /// Between two bursts of submissions.
 const TICK: Duration = Duration::from_millis(20);
 

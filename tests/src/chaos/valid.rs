@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::arguments::Arguments;
 use super::faults::{Done, Fault, Planned, Who};
 use super::judge::Evidence;
 use super::points;
@@ -15,7 +16,7 @@ const SHOWS_WITHIN: Duration = Duration::from_secs(4);
 /// No outcome for so long is a stall.
 const STALL: Duration = Duration::from_millis(400);
 
-/// When things were seen, since boot.
+/// When things were seen, since boot, in their order.
 pub struct Sightings {
     /// New leaders.
     pub leaders: Vec<Duration>,
@@ -34,11 +35,15 @@ impl Sightings {
         let leaders = evidence.book.epochs.iter();
         let leaders =
             leaders.map(|led| Duration::from_nanos(led.stored_ns).saturating_sub(evidence.boot));
+        let sorted = |mut all: Vec<Duration>| {
+            all.sort_unstable();
+            all
+        };
         Self {
-            leaders: leaders.collect(),
-            redeliveries,
-            outcomes,
-            unknown: evidence.history.unknown_at.clone(),
+            leaders: sorted(leaders.collect()),
+            redeliveries: sorted(redeliveries),
+            outcomes: sorted(outcomes),
+            unknown: sorted(evidence.history.unknown_at.clone()),
         }
     }
 
@@ -49,10 +54,7 @@ impl Sightings {
         }
         let from = Duration::from_nanos(done.start_ns);
         let to = Duration::from_nanos(done.end_ns) + SHOWS_WITHIN;
-        let within = |all: &[Duration], to: Duration| {
-            let seen = all.iter().filter(|at| from <= **at && **at <= to);
-            seen.count()
-        };
+        let within = |all: &[Duration], to: Duration| seen(all, from, to).len();
         let (leaders, lost) = (within(&self.leaders, to), within(&self.unknown, to));
         let again = within(&self.redeliveries, to + WORK_LEASE);
         let (of_coordinator, of_worker) = match done.fault {
@@ -90,12 +92,19 @@ impl Sightings {
     fn longest_stall(&self, from: Duration, to: Duration) -> Duration {
         let mut last = from;
         let mut longest = Duration::ZERO;
-        for at in self.outcomes.iter().filter(|at| from <= **at && **at <= to) {
+        for at in seen(&self.outcomes, from, to) {
             longest = longest.max(at.saturating_sub(last));
             last = *at;
         }
         longest.max(to.saturating_sub(last))
     }
+}
+
+/// Those from `from` to `to`, of times in their order.
+fn seen(all: &[Duration], from: Duration, to: Duration) -> &[Duration] {
+    let first = all.partition_point(|at| *at < from);
+    let past = all.partition_point(|at| *at <= to);
+    all.get(first..past).unwrap_or_default()
 }
 
 /// What a run must have had.
@@ -104,6 +113,8 @@ pub struct Least {
     pub jobs: u64,
     /// Faults.
     pub faults: u64,
+    /// Whether each fail point must have been visited.
+    every_point: bool,
     /// Of these, those that should depose a leader.
     depose: u64,
     /// Those after which jobs should be handed out again.
@@ -111,15 +122,16 @@ pub struct Least {
 }
 
 impl Least {
-    /// What so many jobs and this plan promise.
+    /// What the arguments and this plan promise.
     #[must_use]
-    pub fn of(jobs: u64, plan: &[Planned]) -> Self {
+    pub fn of(arguments: &Arguments, plan: &[Planned]) -> Self {
         let count = |look: fn(&Fault) -> bool| {
             let all = plan.iter().filter(|planned| look(&planned.fault));
             all.count() as u64
         };
         Self {
-            jobs,
+            jobs: arguments.jobs,
+            every_point: !arguments.some_points,
             faults: plan.len() as u64,
             depose: count(deposes),
             hand_on: count(hands_on),
@@ -196,7 +208,8 @@ pub fn invalid(
     );
     let again = evidence.runs.iter().filter(|run| run.delivery > 1).count() as u64;
     ask("jobs run again", again, least.hand_on / 6);
-    for point in points::ALL.into_iter().filter(|_| points::are_built()) {
+    let asked = least.every_point && points::are_built();
+    for point in points::ALL.into_iter().filter(|_| asked) {
         let visited = visits.get(point).copied().unwrap_or_default();
         ask(&format!("visits of {point}"), visited, 1);
     }

@@ -14,6 +14,7 @@ async fn a_short_run_of_chaos_keeps_every_promise() {
         minutes: 0.5,
         faults: Some(15),
         steady: None,
+        some_points: false,
         replicas: 1,
         folder: None,
     };

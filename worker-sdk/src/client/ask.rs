@@ -110,14 +110,12 @@ impl Client {
         if !self.broker.is_connected() {
             return Err(ClientError::Unanswered);
         }
-        let request = Request::new()
-            .payload(Bytes::new())
-            .timeout(Some(self.broker.timeout()));
-        let message = self
-            .broker
-            .client()
-            .send_request(subject, request)
+        let request = Request::new().payload(Bytes::new()).timeout(None);
+        let asked = self.broker.client().send_request(subject, request);
+        // Around the whole of it: a client without a connection may not even take the request.
+        let message = timeout(self.broker.timeout(), asked)
             .await
+            .map_err(|_elapsed| ClientError::Unanswered)?
             .map_err(|error| match error.kind() {
                 RequestErrorKind::NoResponders => ClientError::NoCoordinator,
                 _ => ClientError::Unanswered,
