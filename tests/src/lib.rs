@@ -17,6 +17,7 @@ pub mod port;
 pub mod process;
 pub mod program;
 pub mod proof;
+pub mod prove;
 pub mod proxy;
 pub mod raw;
 pub mod roles;

@@ -317,6 +317,7 @@ fn a_generated_run_is_valid() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the proof tells the figure")]
 fn one_change_is_noticed() {
     let (mut made, mut missed) = (BTreeMap::new(), Vec::new());
     for seed in 0..RUNS {
@@ -337,6 +338,8 @@ fn one_change_is_noticed() {
     }
     let all: usize = made.values().sum();
     assert!(made.len() == KINDS.len() && all >= 2_000, "{made:?}");
+    let figure = serde_json::json!({"made": all, "missed": missed.len()});
+    println!("MUTATIONS {figure}");
     let allowed = all * MISSED_MAX_PERCENT / 100;
     assert!(
         missed.len() <= allowed,
