@@ -25,6 +25,10 @@ pub(crate) struct Job {
     /// How many attempts may fail.
     pub(crate) attempts_max: u32,
     /// Attempts with an outcome that stands there before its time: nobody else can record one there.
+    #[expect(
+        clippy::box_collection,
+        reason = "every job has this field, and hardly any job an early outcome"
+    )]
     early: Option<Box<BTreeSet<Attempt>>>,
     failures: u32,
     asked_to_expire: bool,

@@ -8,6 +8,10 @@ use std::collections::BTreeSet;
 use crate::number::Attempt;
 
 /// The attempts of one job whose outcomes came too early. Takes no room as long as there is none.
+#[expect(
+    clippy::box_collection,
+    reason = "every job has this field, and hardly any job an early outcome"
+)]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Early(Option<Box<BTreeSet<Attempt>>>);
 
