@@ -105,7 +105,9 @@ fn list(counts: &BTreeMap<String, u64>) -> String {
 }
 
 fn sum(status: &CoordinatorStatus, count: impl Fn(&QueueStatus) -> u64) -> u64 {
-    status.queues.values().map(count).sum()
+    // The numbers are another's word: no sum of them may end the command.
+    let counts = status.queues.values().map(count);
+    counts.fold(0, u64::saturating_add)
 }
 
 fn coordinators(answers: &[CoordinatorStatus]) -> String {
