@@ -317,7 +317,6 @@ fn a_generated_run_is_valid() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the proof tells the figure")]
 fn one_change_is_noticed() {
     let (mut made, mut missed) = (BTreeMap::new(), Vec::new());
     for seed in 0..RUNS {

@@ -34,7 +34,14 @@ pub struct Part {
 }
 
 /// The tests that hold an attacker or a trap of the broker, by parts of their names.
-const ATTACKS: [&str; 5] = ["attackers", "traps", "accepted_once", "ghosts", "broker"];
+const ATTACKS: [&str; 6] = [
+    "attackers",
+    "traps",
+    "accepted_once",
+    "door",
+    "ghosts",
+    "broker",
+];
 
 /// A run of chaos.
 struct Run {
