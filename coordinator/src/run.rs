@@ -94,12 +94,8 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
     let stop = shutdown.child_token();
     let (entries_in, entries) = mpsc::channel(BATCHES_MAX);
     let (rebuild, rebuild_out) = mpsc::channel(1);
-    tasks.spawn(follower::follow(
-        broker.clone(),
-        entries_in,
-        rebuild_out,
-        stop.clone(),
-    ));
+    let following = follower::follow(broker.clone(), entries_in, rebuild_out, stop.clone());
+    tasks.spawn(following);
     let (questions_in, questions) = mpsc::channel(QUESTIONS_MAX);
     let (folded, folded_out) = watch::channel(Sequence::new(0));
     let front = FrontDoor::open(broker.clone(), questions_in, folded_out)

@@ -1,6 +1,11 @@
 //! Schedules that broke a promise once: with a bug that is planted they still do, and without it
 //! they keep every promise. `./x planted --keep` makes one anew where the simulation has changed.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what tests share panics as they do, and clippy knows the marked functions alone"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_nats::Event;
+use tokio::task::JoinSet;
 
 use super::error::ConnectError;
 use super::resolved::Connection;
@@ -33,38 +34,38 @@ impl Watch {
                 }
             }
             Event::Disconnected => {
-                let text = format!(
-                    "the connection to {} is gone; trying again",
-                    self.connection.servers()
-                );
-                self.warn(text);
+                let servers = self.connection.servers();
+                self.warn(&format!(
+                    "the connection to {servers} is gone; trying again"
+                ));
             }
             Event::ClientError(_) => {
                 // In a task of its own: the client wants a callback that is `Sync`, which a
                 // connecting one is not.
-                let tried = tokio::spawn(try_once(self.connection.clone()));
-                if let Ok(Err(error)) = tried.await {
-                    self.warn(error.to_string());
+                let mut tried = JoinSet::new();
+                tried.spawn(try_once(self.connection.clone()));
+                if let Some(Ok(Err(error))) = tried.join_next().await {
+                    self.warn(&error.to_string());
                 }
             }
-            Event::ServerError(error) => self.warn(format!("the server says: {error}")),
+            Event::ServerError(error) => self.warn(&format!("the server says: {error}")),
             Event::LameDuckMode | Event::Draining | Event::Closed | Event::SlowConsumer(_) => {
                 tracing::info!(%event, "connection");
             }
         }
     }
 
-    fn warn(&self, text: String) {
-        if self.say(Some(text.clone())) {
+    fn warn(&self, text: &str) {
+        if self.say(Some(text)) {
             tracing::warn!("{text}");
         }
     }
 
     /// Whether this is news.
-    fn say(&self, text: Option<String>) -> bool {
+    fn say(&self, text: Option<&str>) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = *said != text;
-        *said = text;
+        let is_news = said.as_deref() != text;
+        *said = text.map(str::to_owned);
         is_news
     }
 }

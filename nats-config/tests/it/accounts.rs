@@ -40,7 +40,7 @@ async fn core(server: &Server) -> Broker {
     };
     let made = core.provision(&settings, Mode::Create, Ledger::MayBeNew);
     made.await.expect("the coordinator makes the streams");
-    let queue = "q".parse().unwrap();
+    let queue = "q".parse().expect("a queue's name");
     let ensured = core.ensure_consumer(&queue, &QueueConfig::default()).await;
     ensured.expect("the coordinator makes the consumer");
     assert_eq!(

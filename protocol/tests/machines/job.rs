@@ -1,5 +1,6 @@
 //! The life of a job, whatever is recorded about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -65,8 +66,8 @@ fn open(max_attempts: u32) -> JobState {
     )
 }
 
-fn take(state: &mut JobState, at: u64, input: &Input) -> Step {
-    let last = state.last().get();
+fn take(job: &mut Job, at: u64, input: &Input) -> Step {
+    let last = job.state.last().get();
     let now = Timestamp::from_millis(at * 1_000);
     match input {
         Input::Outcome(ahead, status, permanent) => {
@@ -81,12 +82,12 @@ fn take(state: &mut JobState, at: u64, input: &Input) -> Step {
                     error: Some(error),
                 },
             };
-            state.outcome(&name(), recorded)
+            job.outcome(recorded)
         }
-        Input::Newer(ahead) => state.newer(9, Attempt::new((last + ahead).saturating_sub(1))),
+        Input::Newer(ahead) => job.newer(9, Attempt::new((last + ahead).saturating_sub(1))),
         Input::Control(verb, ahead) => {
             let on = Attempt::new((last + ahead).saturating_sub(1));
-            state.control(*verb, on, now)
+            job.control(*verb, on, now)
         }
     }
 }
@@ -97,15 +98,30 @@ proptest! {
         max_attempts in 1_u32..5,
         inputs in proptest::collection::vec(input(), 0..60),
     ) {
-        let mut state = open(max_attempts);
-        let mut failures = 0;
+        let mut job = Job::new(name(), Timestamp::default(), open(max_attempts));
+        let (mut failures, mut early) = (0, BTreeSet::new());
         for (at, input) in (1..).zip(&inputs) {
-            let before = state.clone();
-            let step = take(&mut state, at, input);
-            prop_assert_eq!(step == Step::Ignored, state == before);
-            let (was, is) = (before.last().get(), state.last().get());
-            prop_assert!(is == was || is == was + 1, "attempt {} after {}", is, was);
-            match (&before, &state, input) {
+            let before = job.state.clone();
+            let step = take(&mut job, at, input);
+            prop_assert_eq!(step == Step::Changed, job.state != before);
+            let (was, is) = (before.last().get(), job.state.last().get());
+            let (named, own) = match input {
+                Input::Outcome(ahead, ..) | Input::Newer(ahead) => ((was + ahead).saturating_sub(1), 1),
+                Input::Control(_, ahead) => ((was + ahead).saturating_sub(1), 0),
+            };
+            if step == Step::Early {
+                prop_assert!(named > was);
+                early.insert(named);
+            }
+            // No attempt is passed over but those that came too early, and each of them is.
+            prop_assert!(is >= was);
+            for passed in was + 1 + own..=is {
+                prop_assert!(early.contains(&passed), "attempt {} after {}", is, was);
+            }
+            if let JobState::Open(_) = &job.state {
+                prop_assert!(!early.contains(&(is + 1)), "attempt {} cannot be recorded", is + 1);
+            }
+            match (&before, &job.state, input) {
                 // Only the next attempt's outcome moves it, or ends it.
                 (JobState::Open(_), JobState::Open(now), Input::Outcome(..)) if is > was => {
                     failures += 1;
@@ -121,9 +137,9 @@ proptest! {
                 (JobState::Final(_), JobState::Open(again), Input::Control(Verb::Replay, 1)) => {
                     failures = 0;
                     prop_assert_eq!((again.failures, again.request), (0, None));
-                    prop_assert_eq!(again.replayed, again.last);
+                    prop_assert_eq!(again.replayed.get(), was);
                 }
-                (JobState::Final(_), JobState::Final(_), _) => prop_assert_eq!(step, Step::Ignored),
+                (JobState::Final(_), JobState::Final(_), _) => prop_assert_ne!(step, Step::Changed),
                 (JobState::Parked { .. }, _, _) => prop_assert_eq!(step, Step::Ignored),
                 (JobState::Open(was), JobState::Open(now), _) => {
                     // A request is never lifted but by a replay.

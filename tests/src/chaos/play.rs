@@ -81,7 +81,7 @@ pub async fn play(arguments: &Arguments, folder: &Path) -> Result<Verdict> {
     drain(&stage).await;
     let drained = drained.elapsed();
     let judged = Instant::now();
-    let (evidence, seen) = read_back(arguments, stage, (folder, history)).await?;
+    let (evidence, seen) = Box::pin(read_back(arguments, stage, (folder, history))).await?;
     for fault in &mut faults {
         seen.add_to(fault);
     }

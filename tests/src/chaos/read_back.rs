@@ -57,7 +57,7 @@ pub async fn read_back(
             .await
     })
     .await?;
-    let verifying = verify(broker, Expect::Drained);
+    let verifying = Box::pin(verify(broker, Expect::Drained));
     let checker = within("the checker", LEDGER_WITHIN, verifying).await??;
     let heard = stage.wire.close().await;
     let (explained, gaps) = heard.explain(work_last);

@@ -124,9 +124,8 @@ pub fn spoken(text: &str, word: &str) -> Option<Value> {
 #[must_use]
 pub fn counted_tests(text: &str) -> (u64, u64) {
     let counts = |line: &str, what: &str| -> u64 {
-        let mut words = line.split_whitespace();
         let mut before = "";
-        while let Some(word) = words.next() {
+        for word in line.split_whitespace() {
             if word == what {
                 return before.parse().unwrap_or_default();
             }

@@ -123,7 +123,7 @@ impl Play {
     }
 
     fn batch(&mut self) -> Step {
-        let last = self.rng.once_in(2).then(|| self.last);
+        let last = self.rng.once_in(2).then_some(self.last);
         let many = 1 + self.rng.below(3);
         // Each subject once: a batch that names one twice is refused, and half of it stored.
         let subjects: BTreeSet<String> = (0..many).map(|_| self.subject()).collect();

@@ -2,6 +2,7 @@
 //! level of their logs, through a job, a failure and refusals.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use tests::process::Process;
 use tests::program::workspace_binary;
@@ -70,92 +71,83 @@ fn with_password(url: &str) -> Command {
     command
 }
 
-#[tokio::test]
-async fn no_secret_and_no_content_of_a_job_is_written_anywhere() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    std::fs::write(path("a.nk"), SEED).unwrap();
-    std::fs::write(path("server.conf"), format!(
+const RUN: [&str; 6] = [
+    "run",
+    "--lease",
+    "quick",
+    "--ledger-max-bytes",
+    "64MiB",
+    "--name",
+];
+
+/// A server that knows a password and a key.
+async fn server(folder: &Path) -> Server {
+    let config = folder.join("server.conf");
+    std::fs::write(&config, format!(
         "jetstream {{}}\nauthorization {{ users: [ {{ user: ann, password: \"{PASSWORD}\" }}, {{ nkey: {PUBLIC} }} ] }}\n"
     )).unwrap();
     let options = ServerOptions {
-        config_file: Some(path("server.conf").into()),
+        config_file: Some(config),
         ..ServerOptions::default()
     };
-    let mut server = Server::start_with(options).await.unwrap();
-    let url = server.url();
+    Server::start_with(options).await.unwrap()
+}
 
-    // One with a password, one with a key, and a worker; all say as much as they can.
-    let run = [
-        "run",
-        "--lease",
-        "quick",
-        "--ledger-max-bytes",
-        "64MiB",
-        "--name",
-    ];
-    let mut command = with_password(&url);
-    command.args(run).arg("a");
-    let mut a = Process::start("coordinator a", command).unwrap();
-    a.wait_for_line("standing for leadership", PATIENCE)
+async fn standing(name: &str, mut command: Command) -> Process {
+    command.args(RUN).arg(name);
+    let mut process = Process::start(&format!("coordinator {name}"), command).unwrap();
+    process
+        .wait_for_line("standing for leadership", PATIENCE)
         .await
         .unwrap();
-    let mut command = coordinator(&url);
-    command.args(["--nkey", &path("a.nk")]).args(run).arg("b");
-    let mut b = Process::start("coordinator b", command).unwrap();
-    b.wait_for_line("standing for leadership", PATIENCE)
-        .await
-        .unwrap();
-    let mut seen = Seen::default();
-    seen.add_command(with_password(&url), &["queue", "add", QUEUE])
-        .await;
+    process
+}
+
+async fn worker(url: &str, folder: &Path) -> Process {
     let mut command = Command::new(workspace_binary("test-worker").unwrap());
     // What a worker's program logs is its own; the SDK is asked for all that it has to say.
     command.env("RUST_LOG", "trace,async_nats::connection=debug");
-    command.args(["--server", &url, "--name", "w1", "--queue", QUEUE]);
-    command.args([
-        "--log",
-        &path("w1.jsonl"),
-        "--user",
-        "ann",
-        "--password",
-        PASSWORD,
-    ]);
+    command.args(["--server", url, "--name", "w1", "--queue", QUEUE, "--log"]);
+    command.arg(folder.join("w1.jsonl"));
+    command.args(["--user", "ann", "--password", PASSWORD]);
     let mut worker = Process::start("worker w1", command).unwrap();
     worker.wait_for_line("ready", PATIENCE).await.unwrap();
+    worker
+}
 
-    // A job that completes, one that fails once, one whose payload its handler cannot read.
+/// A job that completes, one that fails once, one whose payload its handler cannot read.
+async fn three_jobs(server: &Server) {
     let options = async_nats::ConnectOptions::with_user_and_password("ann".into(), PASSWORD.into());
     let client = server.connect_with(options).await.unwrap();
     let tap = Tap::open(&client, "JOBS");
     let fine = format!(r#"{{"do":"work","note":"{PAYLOAD}"}}"#);
     let again = format!(r#"{{"do":"fail-once","note":"{PAYLOAD}"}}"#);
-    for (id, payload) in [
+    let payloads = [
         ("fine", fine.as_str()),
         ("again", &again),
         ("broken", PAYLOAD),
-    ] {
+    ];
+    for (id, payload) in payloads {
         let job = job(id, payload)
             .header("X-Note", &HEADER)
             .header("Jobs-Max-Attempts", &2);
         let stored = publish_raw(&client, job).await.unwrap();
         assert!(matches!(stored, Answer::Stored(_)), "{stored:?}");
     }
-    tap.until("the end of three jobs", PATIENCE, |book| {
+    let all = tap.until("the end of three jobs", PATIENCE, |book| {
         (book.ended() == 3).then_some(())
-    })
-    .await
-    .unwrap();
+    });
+    all.await.unwrap();
+}
 
-    // Refusals, help and answers.
+/// Refusals, help and answers.
+async fn commands(url: &str, folder: &Path, seen: &mut Seen) {
     let with_token = ["--token", TOKEN, "status"];
-    seen.add_command(coordinator(&url), &with_token).await;
-    std::fs::write(path("bad.creds"), format!("{TOKEN}\n{SEED}\n")).unwrap();
-    seen.add_command(
-        coordinator(&url),
-        &["--creds", &path("bad.creds"), "status"],
-    )
-    .await;
+    seen.add_command(coordinator(url), &with_token).await;
+    let creds = folder.join("bad.creds").display().to_string();
+    std::fs::write(&creds, format!("{TOKEN}\n{SEED}\n")).unwrap();
+    let with_creds = ["--creds", &creds, "status"];
+    seen.add_command(coordinator(url), &with_creds).await;
     for arguments in [
         &["status"][..],
         &["jobs", "get", QUEUE, "broken"],
@@ -164,8 +156,30 @@ async fn no_secret_and_no_content_of_a_job_is_written_anywhere() {
         &["submit", "--help"],
         &["status", "--no-such-flag"],
     ] {
-        seen.add_command(with_password(&url), arguments).await;
+        seen.add_command(with_password(url), arguments).await;
     }
+}
+
+#[tokio::test]
+async fn no_secret_and_no_content_of_a_job_is_written_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut server = server(folder).await;
+    let url = server.url();
+    let mut seen = Seen::default();
+
+    // One with a password, one with a key, and a worker; all say as much as they can.
+    let a = standing("a", with_password(&url)).await;
+    let key = folder.join("a.nk");
+    std::fs::write(&key, SEED).unwrap();
+    let mut with_key = coordinator(&url);
+    with_key.arg("--nkey").arg(&key);
+    let b = standing("b", with_key).await;
+    seen.add_command(with_password(&url), &["queue", "add", QUEUE])
+        .await;
+    let worker = worker(&url, folder).await;
+    three_jobs(&server).await;
+    commands(&url, folder, &mut seen).await;
     seen.add_process(&a);
     seen.add_process(&b);
     let lines: Vec<String> = worker.lines().into_iter().map(|line| line.text).collect();
