@@ -105,8 +105,12 @@ async fn the_broker_refuses_another_retention_of_the_work_queue() {
 async fn an_altered_consumer_is_set_back() {
     let (system, _a) = scene(Size::One).await;
     let stream = jetstream(&system).get_stream("WORK").await.unwrap();
-    let consumer: PullConsumer = stream.get_consumer(QUEUE).await.unwrap();
-    let mut altered = consumer.cached_info().config.clone();
+    // The leader makes it when it leads.
+    let made = eventually("the queue's consumer", LIMIT, async || {
+        let consumer: Result<PullConsumer, _> = stream.get_consumer(QUEUE).await;
+        consumer.map_err(|error| error.to_string())
+    });
+    let mut altered = made.await.unwrap().cached_info().config.clone();
     altered.ack_wait = WORK_LEASE / 4;
     altered.max_deliver = 2;
     stream.update_consumer(altered).await.unwrap();
