@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio::sync::MutexGuard;
 
 use crate::proxy::{Frame, Proxy, Weather};
 use crate::runs;
@@ -16,6 +17,7 @@ use crate::wait::{PATIENCE, eventually, until, within};
 use super::dice::Dice;
 use super::faults::{Action, Done, Fault, Foreign, Line, Parted, Planned, Which, Who};
 use super::foreign;
+use super::members::Member;
 use super::stage::{COORDINATORS, Seat, Servers, Stage, WORKERS};
 
 /// How long a process may take to come to the fail point that it was armed with.
@@ -89,8 +91,7 @@ impl Hurt {
 async fn hurt(stage: &Stage, n: usize, fault: Fault) -> Result<Hurt> {
     match fault {
         Fault::Kill { who, down_ms } => {
-            let mut member =
-                within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
+            let mut member = member(stage, who).await?;
             let hurt = Hurt::new(&member.name);
             member.kill().await?;
             rest(down_ms).await;
@@ -98,15 +99,13 @@ async fn hurt(stage: &Stage, n: usize, fault: Fault) -> Result<Hurt> {
             Ok(hurt)
         }
         Fault::Stop { who, ms } => {
-            let mut member =
-                within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
+            let mut member = member(stage, who).await?;
             let hurt = Hurt::new(&member.name);
             member.stand_still(Duration::from_millis(ms)).await?;
             Ok(hurt)
         }
         Fault::Term { who, down_ms } => {
-            let mut member =
-                within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
+            let mut member = member(stage, who).await?;
             let hurt = Hurt::new(&member.name);
             member.end().await?;
             rest(down_ms).await;
@@ -120,15 +119,7 @@ async fn hurt(stage: &Stage, n: usize, fault: Fault) -> Result<Hurt> {
         | Fault::ServersKill { .. }
         | Fault::Partition { .. } => hurt_servers(stage, fault).await,
         Fault::Foreign { hand, ms } => meddle(stage, hand, ms).await,
-        Fault::Cut { line } => {
-            let (lines, name) = lines(stage, line)?;
-            let hurt = Hurt::new(name);
-            let open: u64 = lines.iter().map(Proxy::cut).sum();
-            Ok(match open {
-                0 => hurt,
-                _ => hurt.saw(format!("{open} connections closed")),
-            })
-        }
+        Fault::Cut { line } => cut(stage, line),
         Fault::BlackHole { line, ms } => {
             let weather = Weather {
                 holds_up: true,
@@ -156,6 +147,16 @@ async fn hurt(stage: &Stage, n: usize, fault: Fault) -> Result<Hurt> {
     }
 }
 
+fn cut(stage: &Stage, line: Line) -> Result<Hurt> {
+    let (lines, name) = lines(stage, line)?;
+    let hurt = Hurt::new(name);
+    let open: u64 = lines.iter().map(Proxy::cut).sum();
+    Ok(match open {
+        0 => hurt,
+        _ => hurt.saw(format!("{open} connections closed")),
+    })
+}
+
 async fn rest(ms: u64) {
     until(Instant::now() + Duration::from_millis(ms)).await;
 }
@@ -166,6 +167,11 @@ fn seat(stage: &Stage, who: Who) -> Result<&Seat> {
         Who::Coordinator(place) => &stage.coordinators[place],
         Who::Worker(place) => &stage.workers[place],
     })
+}
+
+/// The process, once nobody else hurts it.
+async fn member(stage: &Stage, who: Who) -> Result<MutexGuard<'_, Member>> {
+    within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await
 }
 
 fn lines(stage: &Stage, line: Line) -> Result<(&[Proxy], String)> {
@@ -185,7 +191,7 @@ fn lines(stage: &Stage, line: Line) -> Result<(&[Proxy], String)> {
 /// Ends it, starts it armed, and waits until it comes to its fail point. Some points lie where only
 /// a leader comes: then the leader is told to end, so that another one takes over.
 async fn armed(stage: &Stage, who: Who, (point, action): (&'static str, Action)) -> Result<Hurt> {
-    let mut member = within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
+    let mut member = member(stage, who).await?;
     member.kill().await?;
     member.start(Some((point, action)))?;
     let hurt = Hurt::new(&member.name);
