@@ -167,6 +167,22 @@ impl Server {
         self.program = program.to_owned();
     }
 
+    /// Starts it again where it does not run, whoever ended it; returns when it takes connections.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn raise(&mut self) -> Result<()> {
+        let ended = match &mut self.process {
+            Some(process) => process.status()?.is_some(),
+            None => true,
+        };
+        if ended {
+            self.bury();
+            self.spawn()?;
+        }
+        self.ready().await
+    }
+
     pub(crate) fn spawn(&mut self) -> Result<()> {
         if self.process.is_some() {
             bail!("{} runs already", self.name);

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use futures::StreamExt;
+use futures::TryStreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::MutexGuard;
 
@@ -28,7 +28,10 @@ const TURN_WITHIN: Duration = Duration::from_secs(15);
 const SERVERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Plays the whole plan from `start` on. Returns the faults in the order of their ends.
-pub async fn play(stage: &Stage, plan: Vec<Planned>, start: Instant) -> Vec<Done> {
+///
+/// # Errors
+/// When a server cannot be started again: the rest of the run would prove nothing.
+pub async fn play(stage: &Stage, plan: Vec<Planned>, start: Instant) -> Result<Vec<Done>> {
     let all: FuturesUnordered<_> = plan
         .into_iter()
         .enumerate()
@@ -37,11 +40,15 @@ pub async fn play(stage: &Stage, plan: Vec<Planned>, start: Instant) -> Vec<Done
             one(stage, place + 1, planned.fault).await
         })
         .collect();
-    all.collect().await
+    all.try_collect().await
 }
 
-async fn one(stage: &Stage, n: usize, fault: Fault) -> Done {
+async fn one(stage: &Stage, n: usize, fault: Fault) -> Result<Done> {
     let begun = Box::pin(hurt(stage, n, fault)).await;
+    if begun.is_err() {
+        let mut servers = stage.servers.lock().await;
+        raise(&mut servers).await?;
+    }
     let (target, start, bites, failed) = match begun {
         Ok(hurt) => (hurt.target, hurt.start, hurt.bites, None),
         Err(error) => (
@@ -51,7 +58,7 @@ async fn one(stage: &Stage, n: usize, fault: Fault) -> Done {
             Some(format!("{error:#}")),
         ),
     };
-    Done {
+    Ok(Done {
         n,
         fault,
         target,
@@ -59,7 +66,16 @@ async fn one(stage: &Stage, n: usize, fault: Fault) -> Done {
         end_ns: nanos(runs::now()),
         failed,
         bites,
+    })
+}
+
+/// Starts every server that does not run, for whatever reason.
+async fn raise(servers: &mut Servers) -> Result<()> {
+    for server in servers.all() {
+        let what = format!("server {} to run again", server.name());
+        eventually(&what, PATIENCE * 2, async || server.raise().await).await?;
     }
+    Ok(())
 }
 
 fn nanos(at: Duration) -> u64 {
@@ -404,11 +420,7 @@ pub async fn heal(stage: &Stage) -> Result<()> {
     if let Servers::Three(cluster) = &*servers {
         cluster.join();
     }
-    for server in servers.all() {
-        if server.process().is_none() {
-            server.start_again().await?;
-        }
-    }
+    raise(&mut servers).await?;
     drop(servers);
     for seat in stage.seats() {
         seat.member.lock().await.mend()?;

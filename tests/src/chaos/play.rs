@@ -12,6 +12,7 @@ use crate::runs;
 use crate::wait::{PATIENCE, eventually, within};
 
 use super::arguments::Arguments;
+use super::faults::{Done, Planned};
 use super::judge::judge;
 use super::nemesis;
 use super::plan::{Shape, plan};
@@ -57,17 +58,7 @@ pub async fn play(arguments: &Arguments, folder: &Path) -> Result<Verdict> {
     let plan = plan(arguments.seed, &shape);
     let least = Least::of(arguments, &plan);
     let mut sampler = Sampler::new(folder)?;
-    let start = Instant::now();
-    let load = submitter.run(arguments.jobs, span);
-    let hurting = nemesis::play(&stage, plan, start);
-    let (submitted, mut faults) = tokio::select! {
-        both = async { futures::try_join!(
-            within("the last answer to a submitter", span + ANSWERS_WITHIN, load),
-            within("the end of all faults", span + FAULTS_WITHIN, hurting)
-        ) } => both?,
-        broken = sampler.watch(&stage) => match broken? {},
-    };
-    submitted?;
+    let mut faults = loaded(&stage, &submitter, (arguments, plan), &mut sampler).await?;
     let healing = within(
         "everything to be healed",
         HEALED_WITHIN,
@@ -109,6 +100,35 @@ pub async fn play(arguments: &Arguments, folder: &Path) -> Result<Verdict> {
         faults,
         visits,
     })
+}
+
+/// Load and faults to the ends of both. Whichever breaks, breaks the run.
+async fn loaded(
+    stage: &Stage,
+    submitter: &Submitter,
+    (arguments, plan): (&Arguments, Vec<Planned>),
+    sampler: &mut Sampler,
+) -> Result<Vec<Done>> {
+    let span = arguments.span();
+    let load = async {
+        let load = submitter.run(arguments.jobs, span);
+        let done = within(
+            "the last answer to a submitter",
+            span + ANSWERS_WITHIN,
+            load,
+        );
+        done.await.flatten()
+    };
+    let hurting = async {
+        let hurting = nemesis::play(stage, plan, Instant::now());
+        let done = within("the end of all faults", span + FAULTS_WITHIN, hurting);
+        done.await.flatten()
+    };
+    let ((), faults) = tokio::select! {
+        both = async { futures::try_join!(load, hurting) } => both?,
+        broken = sampler.watch(stage) => match broken? {},
+    };
+    Ok(faults)
 }
 
 #[expect(

@@ -73,6 +73,26 @@ async fn a_server_that_does_not_start_says_why() {
 }
 
 #[tokio::test]
+async fn a_server_that_ended_by_itself_is_raised_again_and_one_that_runs_is_left_alone() {
+    let mut server = Server::start().await.unwrap();
+    server.process().unwrap().kill().await.unwrap();
+    server.raise().await.unwrap();
+    let pid = server.process().unwrap().pid();
+    server.raise().await.unwrap();
+    assert_eq!(server.process().unwrap().pid(), pid);
+    server.connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_whose_configuration_is_gone_is_not_raised_and_says_why() {
+    let mut server = Server::start().await.unwrap();
+    server.kill().await.unwrap();
+    std::fs::remove_file(server.folder().join("server.conf")).unwrap();
+    let error = format!("{:#}", server.raise().await.unwrap_err());
+    assert!(error.contains("server.conf"), "{error}");
+}
+
+#[tokio::test]
 async fn raw_answers_tell_stored_refused_and_nobody_there() {
     let server = Server::start().await.unwrap();
     let client = server.connect().await.unwrap();
