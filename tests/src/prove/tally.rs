@@ -78,7 +78,7 @@ const LEAST: [(&str, [u64; 2]); 12] = [
     ("faults of one server", [150, 20]),
     ("faults of three servers", [60, 8]),
     ("fail points visited", [fail_point::ALL.len() as u64; 2]),
-    ("tests of the checker", [60, 60]),
+    ("tests of the checker", [9, 9]),
     ("mutated histories", [2_000, 2_000]),
     ("tests of attackers and traps", [10, 10]),
 ];
