@@ -29,20 +29,24 @@
 //! # Ok(()) }
 //! ```
 
+mod below_init;
 mod bucket;
 mod clock;
 mod config;
 mod connecting;
+mod dead_man;
 mod detect;
 mod driver;
 mod handle;
 mod link;
 mod permit;
 
+pub use below_init::run_below_init;
 pub use bucket::{BucketError, bucket_config, bucket_faults};
 pub use clock::{boot_now, wall_now};
 pub use config::{Broker, BrokerSource, ConfigError, ElectionConfig, Provision};
 pub use connecting::ConnectError;
+pub use dead_man::{DeadMan, DeadManError};
 pub use handle::{AdvanceError, EVENTS_MAX, Election, Events, ResignError, Snapshot, StartError};
 pub use permit::{Expired, Permit};
 pub use protocol::leadership::{

@@ -1,5 +1,5 @@
 //! Names that come from outside, each parsed once and written in one way: job ids, queues, kinds,
-//! keys, workers, the namespace.
+//! keys, workers, groups, singletons, the namespace.
 //!
 //! A value of a type in this file is valid, so nobody checks it again; and no other file encodes.
 
@@ -260,6 +260,16 @@ name!(
     /// A worker process: its stable name and what makes this start of it unique.
     WorkerId, "worker id", |text| is_token(text, NAME_LEN_MAX),
     "a worker id is 1 to 64 of A-Z a-z 0-9 _ -"
+);
+name!(
+    /// The cluster that a process belongs to: one subject token.
+    GroupName, "group", |text| is_token(text, NAME_LEN_MAX),
+    "a group is 1 to 64 of A-Z a-z 0-9 _ -"
+);
+name!(
+    /// What only one process does at a time: one subject token.
+    SingletonName, "singleton", |text| is_token(text, NAME_LEN_MAX),
+    "a singleton's name is 1 to 64 of A-Z a-z 0-9 _ -"
 );
 name!(
     /// Which handler runs a job, such as `invoice.check`.

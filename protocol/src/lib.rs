@@ -38,6 +38,7 @@ pub mod outcome;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod retry;
+pub mod singleton;
 pub mod subject;
 pub mod submission;
 pub mod takeover;

@@ -116,6 +116,45 @@
 //! | is stopped with its worker | nothing | the same attempt runs elsewhere |
 //! | kills its process five times | failed, code `handed-out-too-often` | another attempt |
 //!
+//! # Only one at a time
+//!
+//! A program that needs no queue, but must be the only one:
+//!
+//! ```no_run
+//! use worker_sdk::{Singleton, Tenure};
+//!
+//! async fn manage(tenure: Tenure) {
+//!     loop {
+//!         tokio::select! {
+//!             () = tenure.cancelled() => return,
+//!             () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
+//!         }
+//!         // Check where it is used, and hand the token to whatever is changed.
+//!         if tenure.check().is_ok() {
+//!             println!("looking for markets as {}", tenure.token());
+//!         }
+//!     }
+//! }
+//!
+//! # async fn shutdown_signal() {}
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let manager = Singleton::in_group("job-manager")
+//!     .servers("nats://127.0.0.1:4222")
+//!     .strict()
+//!     .start(manage)
+//!     .await?;
+//! manager.run_until(shutdown_signal()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | | [strict](SingletonBuilder::strict) | [fenced](SingletonBuilder::fenced) |
+//! |---|---|---|
+//! | two at once | never, as long as the hosts' clocks run at about the same rate: a paused process is killed by a timer of the kernel before its successor begins | for a moment, when one is paused or cut off |
+//! | after a crash | when the lease has run out | within some 100 ms |
+//! | after a stop | at once | at once |
+//! | for | what cannot refuse an older writer | what keeps the highest [token](Tenure::token) it has seen and refuses a lower one |
+//!
 //! # Tests
 //!
 //! [`testing`] runs a handler without a broker.
@@ -135,6 +174,7 @@ mod context;
 mod delivery;
 mod engine;
 mod handler;
+mod identity;
 mod job;
 mod lookup;
 mod observer;
@@ -143,6 +183,7 @@ mod options;
 mod outbox;
 mod pull;
 mod running;
+mod singleton;
 pub mod testing;
 mod worker;
 
@@ -155,10 +196,20 @@ pub use client::{
     Client, ClientError, ConnectError, PATIENCE_DEFAULT, SubmitError, SubmitRequest, Submitted,
 };
 pub use context::{FencingToken, JobContext, JobInfo};
+pub use election::{
+    Event, Expired, Leader, LeaseTimings, LostReason, Provision, Standing, run_below_init,
+};
 pub use engine::Stopped;
+pub use identity::{
+    EnvironmentIdentity, ExplicitIdentity, Identity, IdentityError, IdentityProvider,
+};
 pub use job::{Job, JobError};
 pub use observer::{JobEnd, JobLog, Observer};
 pub use options::{
     CANCEL_GRACE_DEFAULT, SLOTS_DEFAULT, SLOTS_MAX, StartError, WorkerBuilder, WorkerOptions,
+};
+pub use singleton::{
+    END_WITHIN_DEFAULT, Singleton, SingletonBuilder, SingletonEnd, SingletonError, SingletonStatus,
+    Tenure,
 };
 pub use worker::Worker;

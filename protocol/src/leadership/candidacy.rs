@@ -196,7 +196,8 @@ impl Contest {
                 LeaseState::Held => self.opening_over(seen, record),
             },
         };
-        Some((opens.after(self.spread(seen.revision)), over, early))
+        let wait = self.spread(seen.revision) + self.rules.detection.rank_wait();
+        Some((opens.after(wait), over, early))
     }
 
     fn opening_over(&self, seen: &Sighting, record: &LeaseRecord) -> Opening {

@@ -35,6 +35,9 @@ pub struct Detection {
     pub pause_max: Duration,
     /// Candidates spread their takeovers over this time, so that they do not all write at once.
     pub spread: Duration,
+    /// Who bids first for what nobody holds: 0 before 1 and so on, each later by twice the spread.
+    /// Never displaces a holder.
+    pub rank: u16,
 }
 
 impl Default for Detection {
@@ -47,11 +50,19 @@ impl Default for Detection {
             pause_first: Duration::from_secs(1),
             pause_max: Duration::from_secs(30),
             spread: Duration::from_millis(10),
+            rank: 0,
         }
     }
 }
 
 impl Detection {
+    /// How much later than the first rank this one bids.
+    pub(super) fn rank_wait(&self) -> Duration {
+        self.spread
+            .saturating_mul(2)
+            .saturating_mul(u32::from(self.rank))
+    }
+
     /// How long no beat may be heard.
     pub(super) const fn beats_wait(&self) -> Duration {
         self.beat_every.saturating_mul(self.beats_missed)

@@ -1,6 +1,8 @@
 //! The candidate: from when it may take over what it sees.
 
-use super::play::{Play, record, released, seen};
+use std::time::Duration;
+
+use super::play::{Play, record, released, rules, seen};
 use crate::answer::Answer;
 use crate::leadership::{EPOCH_MAX, Input, Mode, Observation, PingAnswer, Standing};
 use crate::number::{Epoch, Sequence};
@@ -37,6 +39,29 @@ fn a_lease_is_waited_out_from_when_its_revision_was_first_seen() {
             "{mode:?}"
         );
     }
+}
+
+#[test]
+fn a_rank_bids_later_and_displaces_nobody() {
+    let by_rank = |rank| {
+        let mut rules = rules(Mode::Strict);
+        rules.detection.spread = Duration::from_millis(10);
+        rules.detection.rank = rank;
+        rules
+    };
+    let free = seen(3, &released(record("YOU", 1, 4)));
+    let held = seen(3, &record("YOU", 1, 4));
+    let bids = |rank, observation: &Observation| {
+        let (mut play, _) = Play::standing_by(by_rank(rank), observation.clone());
+        writes_at(&mut play, observation).0
+    };
+    // All of one rank bid before all of the next.
+    assert!((1..=10).contains(&bids(0, &free)), "{}", bids(0, &free));
+    for rank in 1..4 {
+        assert_eq!(bids(rank, &free), bids(0, &free) + u64::from(rank) * 20);
+    }
+    assert!(bids(0, &held) >= 1_515);
+    assert_eq!(bids(2, &held), bids(0, &held) + 40);
 }
 
 #[test]
