@@ -18,8 +18,9 @@ const SHRINK_RUNS: usize = 120;
 /// Shows that the simulation notices what is wrong.
 #[derive(Parser)]
 struct Arguments {
-    /// Those whose names contain this alone.
-    filter: Option<String>,
+    /// Those alone whose names contain one of these.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
     /// How long each is searched for.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -106,7 +107,8 @@ fn main() -> anyhow::Result<ExitCode> {
         "bug", "seed", "s", "kept"
     );
     for (_, name, takes_out) in BUGS {
-        let is_asked = arguments.filter.as_ref().is_none_or(|f| name.contains(f));
+        let names = &arguments.names;
+        let is_asked = names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
         if !is_asked || !plant(name) {
             continue;
         }
