@@ -48,6 +48,8 @@ pub struct Evidence {
     pub pauses: Vec<Pause>,
     /// What the submitters asked and were told.
     pub history: History,
+    /// How many servers keep the streams.
+    pub servers: u8,
     /// What no fault explains.
     pub processes: Vec<String>,
     /// What the checker says of the same streams: it shares no rule with this judge, either.
@@ -192,9 +194,9 @@ fn submissions(evidence: &Evidence) -> Vec<Checking> {
                     denied.look(there.is_none() || !alone, || format!("{one:?}: {there:?}"));
                 }
                 Said::Unknown(_) => undecided.look(true, String::new),
-                // A server that is cut off refuses a repeat of what it has not committed, and may
-                // never commit it: the refusal alone promises nothing.
-                Said::Taken if there.is_none() => {
+                // A server that is cut off from others refuses a repeat of what it has not committed,
+                // and may never commit it: the refusal alone promises nothing there.
+                Said::Taken if there.is_none() && evidence.servers > 1 => {
                     let unknown = |other: &&Asked| matches!(other.said, Said::Unknown(_));
                     lost.look(all.iter().any(unknown), || format!("{one:?}: {all:?}"));
                 }

@@ -64,6 +64,7 @@ pub async fn read_back(
     let seen = stage.tap.look(|book| book.subjects.clone());
     let evidence = Evidence {
         seed: arguments.seed,
+        servers: arguments.replicas,
         book,
         seen,
         stored,
