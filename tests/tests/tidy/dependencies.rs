@@ -1,6 +1,7 @@
 //! Rules about who depends on whom, read from the manifests and from cargo itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::Command;
 
 use tests::program::repository;
@@ -122,5 +123,59 @@ fn a_worker_pays_for_few_crates() {
         added.len() <= SDK_ADDS_MAX,
         "worker-sdk adds {} crates to {BASE:?}, {SDK_ADDS_MAX} at most: drop a dependency of it. It adds {added:?}",
         added.len()
+    );
+}
+
+/// What each of our crates depends on, as a lock file says it. Crates of others have a source.
+fn locked(lock: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let ours = lock
+        .split("[[package]]")
+        .skip(1)
+        .filter(|package| !package.contains("\nsource = "));
+    ours.filter_map(|package| {
+        let name = package
+            .lines()
+            .find_map(|line| line.strip_prefix("name = "))?;
+        let names = package
+            .lines()
+            .skip_while(|line| !line.starts_with("dependencies"))
+            .skip(1)
+            // Where two versions are locked, the version follows the name.
+            .filter_map(|line| line.trim().trim_matches([',', '"']).split(' ').next())
+            .collect();
+        Some((name.trim_matches('"'), names))
+    })
+    .collect()
+}
+
+#[test]
+fn the_fuzzer_locks_what_our_crates_depend_on() {
+    let lock = fs::read_to_string(repository().join("fuzz/Cargo.lock")).expect("it is readable");
+    let locked = locked(&lock);
+    let mut seen = 0;
+    let mut found = Vec::new();
+    for (path, text) in manifests() {
+        let Some(locked) = path
+            .strip_suffix("/Cargo.toml")
+            .and_then(|folder| locked.get(folder))
+        else {
+            continue;
+        };
+        seen += 1;
+        let optional = |name: &str| {
+            text.lines()
+                .any(|line| line.starts_with(&format!("{name} =")) && line.contains("optional"))
+        };
+        let missing = direct(&text).into_iter().filter(|name| !optional(name));
+        found.extend(
+            missing
+                .filter(|name| !locked.contains(name))
+                .map(|name| format!("{path}: {name}")),
+        );
+    }
+    assert!(seen >= 5, "{seen} of our crates found in fuzz/Cargo.lock");
+    none(
+        &found,
+        "the fuzzer's workspace has a lock file of its own: run `cargo update --workspace` in fuzz/",
     );
 }
