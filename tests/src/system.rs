@@ -440,7 +440,9 @@ impl System {
     pub async fn work_is_done(&self) -> Result<()> {
         let work = self.broker.names().work();
         let filter = self.broker.subjects().work_all();
-        eventually("an empty work queue", PATIENCE, async || {
+        // Of a worker that was killed between an outcome and its ack, the work stays for a lease.
+        let lease = Duration::from_millis(QueueConfig::default().work_lease_ms);
+        eventually("an empty work queue", PATIENCE + lease, async || {
             let left = self.broker.list_subjects(work, &filter).await?;
             match left.is_empty() {
                 true => Ok(()),

@@ -33,6 +33,8 @@ async fn handed_on(hanging: Message) -> Vec<Run> {
     proxy.admit(0);
     assert!(proxy.cut() > 0, "it had a connection");
     system.ended(1).await.unwrap();
+    // Acked, too: the second worker is killed further down.
+    system.work_is_done().await.unwrap();
     let before = system.tap.look(|book| book.last);
 
     proxy.admit(u64::MAX);
