@@ -55,6 +55,32 @@ pub(crate) async fn connect(
     incarnation: Incarnation,
     turn: usize,
 ) -> Result<Link, ConnectError> {
+    let (client, server) = dial(&config, &incarnation, turn).await?;
+    let fails = |reason: String| ConnectError::Unreachable {
+        server: server.clone(),
+        reason,
+    };
+    let prepare = async {
+        let link = Link::new(client.clone(), &config, &incarnation).await;
+        let link = link.map_err(|error| fails(error.to_string()))?;
+        // From the flush on, the server knows our ping subject.
+        client
+            .flush()
+            .await
+            .map_err(|error| fails(error.to_string()))?;
+        Ok(link)
+    };
+    tokio::time::timeout(CONNECT_MAX, prepare)
+        .await
+        .map_err(|_| fails("no answer to the subscriptions".to_owned()))?
+}
+
+/// A connection to the server whose turn it is, which serves once, and that server's name.
+pub(crate) async fn dial(
+    config: &ElectionConfig,
+    incarnation: &Incarnation,
+    turn: usize,
+) -> Result<(Client, String), ConnectError> {
     let unreachable = |server: &str, reason: String| ConnectError::Unreachable {
         server: server.to_owned(),
         reason,
@@ -64,7 +90,7 @@ pub(crate) async fn connect(
         .servers()
         .await
         .map_err(|error| unreachable("the broker", error.to_string()))?;
-    let Some(server) = pick(&servers, &incarnation, turn) else {
+    let Some(server) = pick(&servers, incarnation, turn) else {
         return Err(unreachable(
             "the broker",
             "no server is configured".to_owned(),
@@ -84,21 +110,12 @@ pub(crate) async fn connect(
         .await
         .map_err(|error| fails(error.to_string()))?;
     check_version(&client, name)?;
-    let prepare = async {
-        let used_up = client.set_server_pool(NOWHERE).await;
-        used_up.map_err(|error| fails(error.to_string()))?;
-        let link = Link::new(client.clone(), &config, &incarnation).await;
-        let link = link.map_err(|error| fails(error.to_string()))?;
-        // From the flush on, the server knows our ping subject.
-        client
-            .flush()
-            .await
-            .map_err(|error| fails(error.to_string()))?;
-        Ok(link)
-    };
-    tokio::time::timeout(CONNECT_MAX, prepare)
-        .await
-        .map_err(|_| fails("no answer to the subscriptions".to_owned()))?
+    let used_up = client.set_server_pool(NOWHERE);
+    let used_up = tokio::time::timeout(CONNECT_MAX, used_up).await;
+    used_up
+        .map_err(|_| fails("no answer".to_owned()))?
+        .map_err(|error| fails(error.to_string()))?;
+    Ok((client, name.to_owned()))
 }
 
 /// Whether the bucket carries the election, asked on a connection.

@@ -12,6 +12,7 @@ use protocol::leadership::{
 };
 use protocol::number::Epoch;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::bucket::{Bucket, BucketError};
@@ -21,6 +22,7 @@ use crate::connecting::{ConnectError, connect, retry_after, verify};
 use crate::handle::{Command, Snapshot, Wishes};
 use crate::link::{Inbound, Link};
 use crate::permit::{Progress as Reported, Trust};
+use crate::second_link::answer_pings;
 
 /// The longest sleep: on a clock that stands still in suspension, a timer may be late by that.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
@@ -63,6 +65,10 @@ pub(crate) struct Driver {
     attempt: usize,
     /// Which server the connection is to, or is tried.
     turn: usize,
+    /// Which server the connection is to, or was.
+    connected_to: watch::Sender<usize>,
+    /// Answers pings at another server, as long as this loop runs.
+    _second: JoinSet<()>,
     usable: bool,
     bucket: Bucket,
     trouble: Option<String>,
@@ -80,7 +86,12 @@ impl Driver {
         (link, turn, bucket): (Link, usize, Bucket),
         ends: Ends,
     ) -> Self {
+        let (connected_to, first) = watch::channel(turn);
+        let mut second = JoinSet::new();
+        second.spawn(answer_pings(config.clone(), incarnation.clone(), first));
         Self {
+            connected_to,
+            _second: second,
             config,
             incarnation,
             contest,
@@ -281,6 +292,7 @@ impl Driver {
             Progress::Connected(Ok(link)) => {
                 self.link = Some(*link);
                 self.attempt = 0;
+                self.connected_to.send_replace(self.turn);
                 self.begin_verify();
             }
             Progress::Connected(Err(error)) => {

@@ -40,6 +40,7 @@ mod driver;
 mod handle;
 mod link;
 mod permit;
+mod second_link;
 
 pub use below_init::run_below_init;
 pub use bucket::{BucketError, bucket_config, bucket_faults};

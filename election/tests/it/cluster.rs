@@ -1,9 +1,14 @@
 //! Elections on three servers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream;
-use election::{BucketError, ElectionConfig, Event, LeaseTimings, Mode, StartError, boot_now};
+use async_nats::{ConnectOptions, jetstream};
+use election::{
+    Broker, BucketError, ElectionConfig, Event, LeaseTimings, Mode, Standing, StartError, boot_now,
+};
+use futures::FutureExt;
+use tokio::sync::watch;
 
 use crate::process::Candidate;
 use crate::server::Cluster;
@@ -101,4 +106,67 @@ async fn a_crashed_stream_leader_moves_no_leadership_and_a_killed_holder_is_repl
     candidate.signal(rustix::process::Signal::KILL);
     last.acquired().await;
     println!("SIGKILL to acquired, R3: {:?}", boot_now().since(killed));
+}
+
+/// Servers that are named only while `open`; who asks meanwhile waits.
+fn broker_while(open: watch::Receiver<bool>, cluster: &Cluster) -> Broker {
+    let servers: Vec<_> = cluster
+        .servers
+        .iter()
+        .map(|server| server.address())
+        .collect();
+    Broker::with(Arc::new(move || {
+        let (mut open, servers) = (open.clone(), servers.clone());
+        async move {
+            open.wait_for(|open| *open).await?;
+            Ok((servers, ConnectOptions::new()))
+        }
+        .boxed()
+    }))
+}
+
+/// Pings that a candidate makes in a second, some fifteen times what it takes for a death.
+const PINGS: u64 = 40;
+
+#[tokio::test]
+async fn a_holder_whose_server_died_is_not_taken_for_dead_while_it_comes_back() {
+    let mut cluster = Cluster::start().await;
+    let (gate, open) = watch::channel(true);
+    let mut config = replicated(&cluster, "a");
+    config.broker = broker_while(open, &cluster);
+    let mut leader = start_when_ready(&config).await;
+    leader.election.campaign();
+    let epoch = leader.acquired().await;
+    let mut other = Stand::campaign(replicated(&cluster, "b")).await;
+    other.sees_leader("a").await;
+    let mut state = other.election.watch();
+    let heard = state.wait_for(|state| state.tally.pings_answered > 0).await;
+    drop(heard.expect("the election runs"));
+
+    // Candidates begin with the server that their incarnation says, so that they spread.
+    let incarnation = leader.election.incarnation().as_str().bytes();
+    let place = incarnation.map(usize::from).sum::<usize>() % cluster.servers.len();
+    gate.send_replace(false);
+    cluster.servers[place].kill().await;
+    let mut own = leader.election.watch();
+    let away = own.wait_for(|state| !state.connected).await;
+    drop(away.expect("the election runs"));
+    let before = state.borrow().tally.pings_answered;
+    let judged = state.wait_for(|state| {
+        state.tally.pings_answered >= before + PINGS
+            || matches!(state.standing, Standing::Leading(..))
+    });
+    let judged = tokio::time::timeout(READY_MAX, judged).await;
+    let judged = judged.expect("pings are answered within 60 s");
+    assert_eq!(
+        judged.expect("the election runs").standing,
+        Standing::Candidate
+    );
+
+    gate.send_replace(true);
+    let back = own.wait_for(|state| state.connected).await;
+    drop(back.expect("the election runs"));
+    assert!(leader.election.permit(epoch).check().is_ok());
+    let moved = |event: &Event| matches!(event, Event::Lost { .. } | Event::Suspended { .. });
+    assert!(!leader.seen().iter().any(moved), "{:?}", leader.seen());
 }
