@@ -73,6 +73,7 @@ bugs! {
     CountAloneIsSuspect: "only a delivery's count makes it suspect",
     NakAfterDeadline: "a delivery is given back after its lease",
     LeaseByHope: "a progress ack extends the lease when it is sent",
+    LeaseFromArrival: "the lease of a delivery counts from its arrival",
     LateConfirmationCounts: "a confirmation after the deadline extends the lease",
     LostIsIgnored: "a worker that lost the broker runs its keyed jobs on",
     RunsForEver: "an attempt is run however often it was handed out",

@@ -27,7 +27,7 @@ use crate::leadership::Moment;
 use crate::time::Timestamp;
 
 pub use contact::{Contact, ContactChange, ECHO_EVERY, LOST_AFTER};
-pub use lease::Lease;
+pub use lease::{Lease, asked_for};
 pub use run::{Run, pass_on_delay};
 
 /// How often an attempt is handed out to run. The next delivery records it as failed instead: a job

@@ -235,16 +235,24 @@ impl World {
             return false;
         };
         self.holders.insert(work.handout, n);
+        let asked = self.now;
+        let not_before = self.routes.get(&n).copied().unwrap_or_default();
         let work = Box::new(work);
-        self.packets.push_back(Packet::Deliver { seat, at, work });
+        self.packets.push_back(Packet::Deliver {
+            seat,
+            at,
+            work,
+            asked,
+            not_before,
+        });
         true
     }
 
-    pub(crate) fn echoed(&mut self, seat: Seat, sent: Timestamp) {
+    pub(crate) fn echoed(&mut self, seat: Seat) {
         let now = moment(self.now);
         let worker = &mut self.workers[seat.n];
         if worker.seat(seat.n) == seat && worker.is_reached() {
-            let change = worker.contact.heard(moment(sent), now);
+            let change = worker.contact.heard(now);
             self.contact_changed(seat.n, change);
         }
     }
@@ -256,7 +264,7 @@ impl World {
         }
     }
 
-    pub(crate) fn delivered(&mut self, seat: Seat, at: u64, work: &Work) {
+    pub(crate) fn delivered(&mut self, seat: Seat, at: u64, work: &Work, asked: Timestamp) {
         let n = seat.n;
         if self.workers[n].seat(n) != seat || !self.workers[n].is_reached() {
             return;
@@ -267,7 +275,7 @@ impl World {
         let lease = Duration::from_millis(lease.map_or(30_000, |conf| conf.lease_ms));
         let delivery = Delivery {
             count: work.deliveries,
-            lease: Lease::new(worker.contact.handed_out_after(), lease),
+            lease: Lease::new(moment(asked), lease),
             suspect: worker.link.suspects(work.deliveries, work.stored, now),
             keyed: work.key.is_some(),
             start_at: match work.key {
@@ -373,8 +381,8 @@ impl World {
         if worker.next_echo <= now {
             worker.next_echo = now.after(ECHO_EVERY);
             if worker.is_connected {
-                let (seat, sent) = (worker.seat(n), now);
-                self.packets.push_back(Packet::Echo { seat, sent });
+                let seat = worker.seat(n);
+                self.packets.push_back(Packet::Echo { seat });
             }
         }
         let change = self.workers[n].contact.look(moment(now));

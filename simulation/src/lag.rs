@@ -1,5 +1,5 @@
-//! Announcements that come late: what a worker took is heard of after others have had it, given it
-//! back, and are gone.
+//! What comes late. Announcements: what a worker took is heard of after others have had it, given it
+//! back, and are gone. Deliveries: held up between two servers of a cluster, while all else flows.
 
 use std::time::Duration;
 
@@ -18,6 +18,15 @@ impl World {
             let known = self.lags.entry((n, who)).or_insert(until);
             *known = until.max(*known);
         }
+    }
+
+    /// What is handed out to a worker from now on is held up for a while.
+    pub(crate) fn hold_up(&mut self, n: usize) {
+        self.fault("deliveries held up");
+        let span = Duration::from_millis(self.rng.below(8_000));
+        let until = self.now.after(span);
+        let known = self.routes.entry(n).or_insert(until);
+        *known = until.max(*known);
     }
 
     /// A job goes through two hands at once, and the first is heard of last: it is given back by one

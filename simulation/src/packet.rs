@@ -67,14 +67,16 @@ pub(crate) enum Packet {
     Nak { token: Token, delay: Duration },
     /// A worker's ack.
     Ack { at: u64 },
-    /// A message of the work queue on its way to a worker.
+    /// A message of the work queue on its way to a worker, who asked for it then.
     Deliver {
         seat: Seat,
         at: u64,
         work: Box<Work>,
+        asked: Timestamp,
+        not_before: Timestamp,
     },
     /// A worker's message to itself comes back.
-    Echo { seat: Seat, sent: Timestamp },
+    Echo { seat: Seat },
     /// A worker asks the broker something.
     Ask {
         seat: Seat,
@@ -104,10 +106,20 @@ pub(crate) enum Asked {
     Progress(u64),
 }
 
-/// The connection on which it comes, if that one keeps its order.
-const fn seat_of(packet: &Packet) -> Option<Seat> {
+/// What keeps its order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// A worker's echoes: they go to its own server and back.
+    Echoes(Seat),
+    /// Deliveries to a worker: they may come from another server of a cluster, later than echoes.
+    Deliveries(Seat),
+}
+
+/// The line in which it comes, if there is one.
+const fn line_of(packet: &Packet) -> Option<Line> {
     match packet {
-        Packet::Deliver { seat, .. } | Packet::Echo { seat, .. } => Some(*seat),
+        Packet::Deliver { seat, .. } => Some(Line::Deliveries(*seat)),
+        Packet::Echo { seat } => Some(Line::Echoes(*seat)),
         _ => None,
     }
 }
@@ -118,23 +130,27 @@ impl World {
             .extend(owner.map(|owner| Packet::Answer { owner, event }));
     }
 
-    /// What comes to a worker on one connection keeps its order, and waits while it stands still.
-    fn first_of_its_kind(&self, at: usize) -> Option<usize> {
+    /// The first in the line of the packet at that place, unless it waits: for a worker that stands
+    /// still, or for its time.
+    fn first_of_its_line(&self, at: usize) -> Option<usize> {
+        let line = line_of(self.packets.get(at)?);
+        let first = line.and_then(|own| self.packets.iter().position(|p| line_of(p) == Some(own)));
+        let at = first.unwrap_or(at);
         let is_held = |n: usize| self.workers[n].is_paused;
+        let is_early = |not_before: Timestamp| not_before > self.now && !self.is_calm;
         match self.packets.get(at)? {
-            Packet::Reply { seat, .. } if is_held(seat.n) => None,
-            Packet::Said { not_before, .. } if *not_before > self.now && !self.is_calm => None,
-            packet => match seat_of(packet) {
-                None => Some(at),
-                Some(own) if is_held(own.n) => None,
-                Some(own) => self.packets.iter().position(|p| seat_of(p) == Some(own)),
-            },
+            Packet::Reply { seat, .. } | Packet::Echo { seat } if is_held(seat.n) => None,
+            Packet::Said { not_before, .. } if is_early(*not_before) => None,
+            Packet::Deliver {
+                seat, not_before, ..
+            } if is_held(seat.n) || is_early(*not_before) => None,
+            _ => Some(at),
         }
     }
 
-    /// Something else comes first; what waits for the same connection keeps its order.
+    /// Something else comes first; what waits in the same line keeps its order.
     fn later(&mut self, at: usize) {
-        let own = self.packets.get(at).and_then(seat_of);
+        let own = self.packets.get(at).and_then(line_of);
         if own.is_none() {
             let held = self.packets.remove(at);
             self.packets.extend(held);
@@ -142,14 +158,14 @@ impl World {
         }
         let all = std::mem::take(&mut self.packets);
         let (held, others): (Vec<Packet>, Vec<Packet>) =
-            all.into_iter().partition(|packet| seat_of(packet) == own);
+            all.into_iter().partition(|packet| line_of(packet) == own);
         self.packets.extend(others);
         self.packets.extend(held);
     }
 
     /// A packet arrives. `is_late`: who sent it gave up waiting; it arrives later still, or never.
     pub(crate) fn packet(&mut self, at: usize, is_late: bool) {
-        let Some(at) = self.first_of_its_kind(at) else {
+        let Some(at) = self.first_of_its_line(at) else {
             self.later(at);
             return;
         };
@@ -212,8 +228,14 @@ impl World {
     fn packet_of_worker(&mut self, packet: Packet) {
         match packet {
             Packet::Told { worker, told } => self.told(&worker, &told),
-            Packet::Deliver { seat, at, work } => self.delivered(seat, at, &work),
-            Packet::Echo { seat, sent } => self.echoed(seat, sent),
+            Packet::Deliver {
+                seat,
+                at,
+                work,
+                asked,
+                ..
+            } => self.delivered(seat, at, &work, asked),
+            Packet::Echo { seat } => self.echoed(seat),
             Packet::Ask {
                 seat,
                 name,

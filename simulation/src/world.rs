@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) granted: BTreeMap<Epoch, Owner>,
     /// Until when what a worker says reaches a coordinator late.
     pub(crate) lags: BTreeMap<(usize, usize), Timestamp>,
+    /// Until when deliveries to a worker are held up.
+    pub(crate) routes: BTreeMap<usize, Timestamp>,
     /// Which worker got which delivery.
     pub(crate) holders: BTreeMap<u64, usize>,
     pub(crate) submitted: Vec<(String, Content)>,
@@ -123,6 +125,7 @@ impl World {
             election: Election::new(),
             granted: BTreeMap::new(),
             lags: BTreeMap::new(),
+            routes: BTreeMap::new(),
             holders: BTreeMap::new(),
             submitted: Vec::new(),
             is_calm: false,
@@ -302,6 +305,7 @@ impl World {
                 let millis = self.rng.below(5_000);
                 self.pass(Duration::from_millis(millis));
             }
+            98 => self.hold_up(n),
             _ => {
                 self.fault("records shown again");
                 let back = self.rng.below(6);

@@ -285,9 +285,17 @@ impl System {
     /// # Errors
     /// When it does not come up.
     pub async fn worker_with(&self, name: &str, arguments: &[&str]) -> Result<Process> {
+        self.worker_at(name, &self.url(), arguments).await
+    }
+
+    /// The same for a worker that knows other addresses: those of one server of three.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn worker_at(&self, name: &str, url: &str, arguments: &[&str]) -> Result<Process> {
         let mut command = Command::new(workspace_binary("test-worker")?);
         let log = self.logs.path().join(format!("{name}.jsonl"));
-        command.args(["--server", &self.url(), "--name", name, "--log"]);
+        command.args(["--server", url, "--name", name, "--log"]);
         command.arg(log).args(["--queue", QUEUE]).args(arguments);
         command.args(roles::arguments(Some(Role::Worker)));
         let mut process = Process::start(&format!("worker {name}"), command)?;

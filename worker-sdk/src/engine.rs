@@ -55,7 +55,7 @@ pub(crate) struct Setup {
 
 /// Where answers and deliveries arrive.
 pub(crate) struct Inboxes {
-    /// Deliveries, and what the broker says about pulls.
+    /// Deliveries, and what the broker says about pulls: what all such inboxes begin with.
     pub(crate) pulls: String,
     /// Answers to outcomes and progress acks.
     pub(crate) answers: String,
@@ -162,7 +162,7 @@ impl Engine {
         self.look_at_queues(now);
         if now >= self.next_echo {
             self.next_echo = now.after(ECHO_EVERY);
-            self.send_echo(now);
+            self.send_echo();
         }
         if now >= self.next_presence {
             self.put_presence(now);
@@ -191,10 +191,13 @@ impl Engine {
         true
     }
 
-    /// After one or more events: starts what may start, asks for more, and sends all of it.
-    pub(crate) fn settle(&mut self, now: Moment) {
+    /// After one or more events: starts what may start, asks for more, into `inbox`, and sends all of
+    /// it.
+    pub(crate) fn settle(&mut self, inbox: Option<u64>, now: Moment) {
         self.fill_slots(now);
-        self.pull(now);
+        if let Some(inbox) = inbox {
+            self.pull(inbox, now);
+        }
         self.outbox.send();
     }
 

@@ -175,6 +175,7 @@ mod delivery;
 mod engine;
 mod handler;
 mod identity;
+mod inbox;
 mod job;
 mod lookup;
 mod observer;

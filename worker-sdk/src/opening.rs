@@ -1,5 +1,5 @@
-//! A worker's connection: made once, with all its subscriptions, before anybody is told that the
-//! worker is here. It takes nothing out of them.
+//! A worker's connection: made once, with all its subscriptions but the inboxes for work, before anybody
+//! is told that the worker is here. It takes nothing out of them.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock;
 use crate::engine::{Engine, Inboxes, LOOK_EVERY, Setup};
+use crate::inbox::PullInboxes;
 use crate::options::{StartError, WorkerOptions};
 
 /// Most messages that are handled before the loop looks at what else happened.
@@ -27,7 +28,7 @@ const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// What arrives, and the clock.
 pub(crate) struct Sources {
-    pub(crate) pulls: Fuse<ReadyChunks<Subscriber>>,
+    pub(crate) pulls: PullInboxes,
     pub(crate) answers: Fuse<ReadyChunks<Subscriber>>,
     pub(crate) core: SelectAll<Subscriber>,
     pub(crate) clock: Interval,
@@ -98,7 +99,6 @@ async fn subscribe(
     inboxes: &Inboxes,
     worker: &WorkerId,
 ) -> Result<Sources, async_nats::Error> {
-    let chunks = |subscriber: Subscriber| subscriber.ready_chunks(CHUNK).fuse();
     let subjects = broker.subjects();
     let mut core = SelectAll::new();
     for subject in [
@@ -109,11 +109,12 @@ async fn subscribe(
     ] {
         core.push(client.subscribe(subject).await?);
     }
+    let answers = client.subscribe(format!("{}.>", inboxes.answers)).await?;
     let mut clock = tokio::time::interval(LOOK_EVERY);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     Ok(Sources {
-        pulls: chunks(client.subscribe(format!("{}.>", inboxes.pulls)).await?),
-        answers: chunks(client.subscribe(format!("{}.>", inboxes.answers)).await?),
+        pulls: PullInboxes::new(client.clone(), inboxes.pulls.clone()),
+        answers: answers.ready_chunks(CHUNK).fuse(),
         core,
         clock,
     })

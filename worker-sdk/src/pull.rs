@@ -10,14 +10,12 @@ use std::time::Duration;
 
 use protocol::leadership::Moment;
 
-/// How long a request waits at the broker.
-pub(crate) const EXPIRES: Duration = Duration::from_secs(30);
-/// How often the broker says that a request still waits.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often the broker says that a request still waits, at the least.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(2);
 /// Silence after which the requests count as gone.
 const SILENT_MAX: Duration = Duration::from_secs(5);
 /// How long after its end a request's last word may come.
-const SLACK: Duration = Duration::from_secs(2);
+pub(crate) const SLACK: Duration = Duration::from_secs(2);
 /// The first pause after the broker took no request; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest such pause.
@@ -49,6 +47,10 @@ struct Pull {
 pub(crate) struct Request {
     pub(crate) token: u64,
     pub(crate) batch: u32,
+    /// How long it waits at the broker.
+    pub(crate) expires: Duration,
+    /// How often the broker says that it still waits.
+    pub(crate) heartbeat: Duration,
 }
 
 impl Pulls {
@@ -64,9 +66,9 @@ impl Pulls {
         }
     }
 
-    /// The request that is due while `busy` slots are taken. It asks again once half of what fits
-    /// has come: few requests under load, one at a time when idle.
-    pub(crate) fn next(&mut self, busy: u32, now: Moment) -> Option<Request> {
+    /// The request that is due while `busy` slots are taken, and that waits for `expires`. It asks again
+    /// once half of what fits has come: few requests under load, one at a time when idle.
+    pub(crate) fn next(&mut self, busy: u32, expires: Duration, now: Moment) -> Option<Request> {
         let free = self.slots.saturating_sub(busy);
         let due = free > self.owed && self.owed.saturating_mul(2) <= free;
         if !due || now < self.paused_until {
@@ -81,11 +83,14 @@ impl Pulls {
         self.live.push_back(Pull {
             token: self.last_token,
             batch,
-            ends: now.after(EXPIRES + SLACK),
+            ends: now.after(expires + SLACK),
         });
         Some(Request {
             token: self.last_token,
             batch,
+            expires,
+            // The broker takes no longer one.
+            heartbeat: HEARTBEAT_MAX.min(expires / 2),
         })
     }
 
@@ -151,10 +156,24 @@ impl Pulls {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use protocol::leadership::Moment;
 
     use super::{Pulls, Request};
+
+    const EXPIRES: Duration = Duration::from_secs(30);
+
+    fn request(token: u64, batch: u32) -> Request {
+        let heartbeat = Duration::from_secs(2);
+        Request {
+            token,
+            batch,
+            expires: EXPIRES,
+            heartbeat,
+        }
+    }
 
     fn at(millis: u64) -> Moment {
         Moment::from_nanos(millis * 1_000_000)
@@ -163,42 +182,58 @@ mod tests {
     #[test]
     fn it_asks_for_what_fits_and_again_when_half_has_come() {
         let mut pulls = Pulls::new(8, at(0));
-        assert_eq!(pulls.next(0, at(0)), Some(Request { token: 1, batch: 8 }));
-        assert_eq!(pulls.next(0, at(0)), None);
+        assert_eq!(pulls.next(0, EXPIRES, at(0)), Some(request(1, 8)));
+        assert_eq!(pulls.next(0, EXPIRES, at(0)), None);
         for _ in 0..3 {
             pulls.received(at(1));
         }
-        assert_eq!(pulls.next(0, at(1)), None, "5 of 8 are still owed");
+        assert_eq!(pulls.next(0, EXPIRES, at(1)), None, "5 of 8 are still owed");
         pulls.received(at(1));
-        assert_eq!(pulls.next(0, at(1)), Some(Request { token: 2, batch: 4 }));
-        assert_eq!(pulls.next(8, at(1)), None, "all slots are busy");
+        assert_eq!(pulls.next(0, EXPIRES, at(1)), Some(request(2, 4)));
+        assert_eq!(pulls.next(8, EXPIRES, at(1)), None, "all slots are busy");
+    }
+
+    #[test]
+    fn the_broker_speaks_twice_while_a_request_waits() {
+        let mut pulls = Pulls::new(1, at(0));
+        let expires = Duration::from_millis(500);
+        let request = pulls.next(0, expires, at(0)).expect("a request is due");
+        assert_eq!(request.heartbeat, Duration::from_millis(250));
+        assert!(!pulls.look(at(2_499)));
+        assert_eq!(
+            pulls.next(0, expires, at(2_499)),
+            None,
+            "it may be answered yet"
+        );
+        assert!(!pulls.look(at(2_500)));
+        assert!(pulls.next(0, expires, at(2_500)).is_some());
     }
 
     #[test]
     fn one_free_slot_is_asked_for() {
         let mut pulls = Pulls::new(100, at(0));
-        assert_eq!(pulls.next(99, at(0)), Some(Request { token: 1, batch: 1 }));
+        assert_eq!(pulls.next(99, EXPIRES, at(0)), Some(request(1, 1)));
     }
 
     #[test]
     fn a_request_that_ends_early_gives_back_what_is_missing() {
         let mut pulls = Pulls::new(4, at(0));
-        assert!(pulls.next(0, at(0)).is_some());
+        assert!(pulls.next(0, EXPIRES, at(0)).is_some());
         pulls.received(at(1));
         pulls.ended(1, Some(3), at(30_000));
-        let next = pulls.next(1, at(30_000));
-        assert_eq!(next, Some(Request { token: 2, batch: 3 }));
+        let next = pulls.next(1, EXPIRES, at(30_000));
+        assert_eq!(next, Some(request(2, 3)));
     }
 
     #[test]
     fn a_refusal_pauses_longer_each_time_until_the_broker_is_heard() {
         let mut pulls = Pulls::new(1, at(0));
         let pause = |pulls: &mut Pulls, now| {
-            let request = pulls.next(0, at(now)).expect("a request is due");
+            let request = pulls.next(0, EXPIRES, at(now)).expect("a request is due");
             pulls.refused(request.token, at(now)).as_millis()
         };
         assert_eq!(pause(&mut pulls, 0), 100);
-        assert_eq!(pulls.next(0, at(99)), None);
+        assert_eq!(pulls.next(0, EXPIRES, at(99)), None);
         assert_eq!(pause(&mut pulls, 100), 200);
         assert_eq!(pause(&mut pulls, 300), 400);
         pulls.alive(at(400));
@@ -208,10 +243,10 @@ mod tests {
     #[test]
     fn silence_makes_it_ask_anew() {
         let mut pulls = Pulls::new(1, at(0));
-        assert!(pulls.next(0, at(0)).is_some());
+        assert!(pulls.next(0, EXPIRES, at(0)).is_some());
         assert!(!pulls.look(at(4_999)));
         assert!(pulls.look(at(5_000)));
-        assert!(pulls.next(0, at(5_000)).is_some());
+        assert!(pulls.next(0, EXPIRES, at(5_000)).is_some());
     }
 
     proptest! {
@@ -225,7 +260,7 @@ mod tests {
             let (mut busy, mut broker) = (0_u32, Vec::<(u64, u32)>::new());
             for (step, (what, index)) in steps.into_iter().enumerate() {
                 let now = at(step as u64 * 10);
-                if let Some(request) = pulls.next(busy, now) {
+                if let Some(request) = pulls.next(busy, EXPIRES, now) {
                     broker.push((request.token, request.batch));
                 }
                 let owed: u32 = broker.iter().map(|(_, left)| left).sum();

@@ -4,16 +4,14 @@
 
 use std::time::Duration;
 
-use async_nats::Subscriber;
-use futures::stream::{Fuse, ReadyChunks};
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use protocol::id::WorkerId;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
-use tokio::task::coop::unconstrained;
 
 use crate::clock;
 use crate::engine::{Drained, Engine, Setup, Stopped};
+use crate::inbox::PullInboxes;
 use crate::opening::{self, CHUNK, Sources};
 use crate::options::{StartError, WorkerBuilder, WorkerOptions};
 
@@ -136,12 +134,7 @@ async fn run(
             // slots, so nothing starves.
             biased;
             message = sources.core.next() => match message {
-                Some(message) => {
-                    if engine.is_echo(&message) {
-                        take_all(&mut sources.pulls, &mut engine);
-                    }
-                    engine.heard(message, clock::now());
-                }
+                Some(message) => engine.heard(message, clock::now()),
                 // The client was closed for good: nothing can be kept or said any more.
                 None => return closed(&mut engine),
             },
@@ -150,10 +143,10 @@ async fn run(
                 engine.stop(patience, clock::now());
                 take_no_more(&mut sources.pulls).await;
             }
-            Some(messages) = sources.pulls.next() => {
+            arrived = sources.pulls.next() => {
                 let now = clock::now();
-                for message in messages {
-                    engine.pulled(message, now);
+                for message in arrived.messages {
+                    engine.pulled(message, arrived.asked, now);
                 }
             }
             Some(messages) = sources.answers.next() => {
@@ -179,26 +172,18 @@ async fn run(
         if engine.has_announced() {
             announced(&engine).await;
         }
-        engine.settle(clock::now());
-        let drained = if sources.pulls.is_done() {
+        let now = clock::now();
+        let inbox = engine
+            .periods()
+            .and_then(|periods| sources.pulls.renew(periods, now));
+        engine.settle(inbox, now);
+        let drained = if sources.pulls.are_done() {
             Drained::Yes
         } else {
             Drained::NotYet
         };
         if engine.is_over(drained, clock::now()) {
             return leave(&mut engine).await;
-        }
-    }
-}
-
-/// Handles all that the pull inbox holds. Nothing comes in meanwhile: the connection has its turn on
-/// the same thread.
-fn take_all(pulls: &mut Fuse<ReadyChunks<Subscriber>>, engine: &mut Engine) {
-    // Unconstrained: else tokio would call a full inbox empty after some 128 messages.
-    while let Some(Some(messages)) = unconstrained(pulls.next()).now_or_never() {
-        let now = clock::now();
-        for message in messages {
-            engine.pulled(message, now);
         }
     }
 }
@@ -212,9 +197,9 @@ async fn stop_asked(stop: &mut watch::Receiver<Option<Duration>>) -> Duration {
 }
 
 /// Ends the broker's requests. What is on its way still arrives, and is given back.
-async fn take_no_more(pulls: &mut Fuse<ReadyChunks<Subscriber>>) {
-    let drained = pulls.get_mut().get_mut().drain();
-    if tokio::time::timeout(LEAVE_WITHIN, drained).await.is_err() {
+async fn take_no_more(pulls: &mut PullInboxes) {
+    let drained = tokio::time::timeout(LEAVE_WITHIN, pulls.drain()).await;
+    if !matches!(drained, Ok(Ok(()))) {
         tracing::warn!("end the pulls: the connection takes no command");
     }
 }

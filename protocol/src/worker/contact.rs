@@ -16,7 +16,6 @@ pub const LOST_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contact {
     heard: Moment,
-    sent_before: Moment,
     lost: bool,
 }
 
@@ -40,19 +39,12 @@ impl Contact {
     pub const fn new(now: Moment) -> Self {
         Self {
             heard: now,
-            sent_before: now,
             lost: false,
         }
     }
 
-    /// An echo came back that was sent at `sent`.
-    pub fn heard(&mut self, sent: Moment, now: Moment) -> ContactChange {
-        self.sent_before = self.sent_before.max(sent.min(now));
-        self.answered(now)
-    }
-
-    /// An answer to something else came back. Under load it may be there long before the next echo.
-    pub fn answered(&mut self, now: Moment) -> ContactChange {
+    /// An echo came back, or an answer: under load it may be there long before the next echo.
+    pub fn heard(&mut self, now: Moment) -> ContactChange {
         let silent = now.since(self.heard) >= LOST_AFTER;
         let was_lost = self.lost;
         self.heard = now;
@@ -78,14 +70,6 @@ impl Contact {
     pub const fn is_lost(&self) -> bool {
         self.lost
     }
-
-    /// When the last echo that came back was sent. What arrives after it was handed out later than
-    /// that: the earliest that a lease can count from. (Between servers of a cluster a message may
-    /// have travelled for a moment before; the lease's margin is for that, too.)
-    #[must_use]
-    pub const fn handed_out_after(&self) -> Moment {
-        self.sent_before
-    }
 }
 
 #[cfg(test)]
@@ -100,35 +84,18 @@ mod tests {
     #[test]
     fn a_second_of_silence_is_lost_once() {
         let mut contact = Contact::new(at(0));
-        assert_eq!(contact.heard(at(250), at(251)), ContactChange::Same);
+        assert_eq!(contact.heard(at(251)), ContactChange::Same);
         assert_eq!(contact.look(at(1_250)), ContactChange::Same);
         assert_eq!(contact.look(at(1_251)), ContactChange::Lost);
         assert_eq!(contact.look(at(1_300)), ContactChange::Same);
         assert!(contact.is_lost());
-        assert_eq!(contact.heard(at(500), at(1_400)), ContactChange::Regained);
-        assert_eq!(contact.handed_out_after(), at(500));
-    }
-
-    #[test]
-    fn an_answer_keeps_contact_and_moves_no_lease() {
-        let mut contact = Contact::new(at(0));
-        assert_eq!(contact.answered(at(900)), ContactChange::Same);
-        assert_eq!(contact.look(at(1_800)), ContactChange::Same);
-        assert_eq!(contact.handed_out_after(), at(0));
+        assert_eq!(contact.heard(at(1_400)), ContactChange::Regained);
     }
 
     #[test]
     fn a_process_that_stood_still_finds_out_by_the_first_echo() {
         let mut contact = Contact::new(at(0));
-        assert_eq!(
-            contact.heard(at(250), at(60_000)),
-            ContactChange::LostAndRegained
-        );
+        assert_eq!(contact.heard(at(60_000)), ContactChange::LostAndRegained);
         assert!(!contact.is_lost());
-        assert_eq!(
-            contact.handed_out_after(),
-            at(250),
-            "what lay in the buffers may have been handed out since"
-        );
     }
 }

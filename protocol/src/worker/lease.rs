@@ -6,6 +6,22 @@ use crate::leadership::Moment;
 
 /// Longest part of the work lease that is left unused at its end.
 const MARGIN_MAX: Duration = Duration::from_secs(1);
+/// Longest and shortest time for which work is asked for at once.
+const ASKED_FOR_MAX: Duration = Duration::from_secs(30);
+const ASKED_FOR_MIN: Duration = Duration::from_millis(250);
+
+/// How long a request for work may wait at the broker, and how long one inbox is named in requests,
+/// where the work lease is `lease`: an eighth of it, from 250 ms to 30 s.
+///
+/// A delivery does not tell when it was handed out, and what comes back of a worker's own messages
+/// does not either: a delivery comes from the server that leads the consumer, and may have been held
+/// up for seconds between that one and the worker's. What it tells is the inbox that it came in by.
+/// Its lease counts from the moment at which that inbox was opened ([`Lease::new`]): nobody can have
+/// handed it out before. So inboxes are replaced often enough that most of a lease is left.
+#[must_use]
+pub fn asked_for(lease: Duration) -> Duration {
+    (lease / 8).clamp(ASKED_FOR_MIN, ASKED_FOR_MAX)
+}
 
 /// Until when a delivery is this worker's, and when to ask the broker for more time.
 ///
@@ -20,7 +36,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease of `length` on a message that was handed out at `handed_out` or later.
+    /// A lease of `length` on a message that was handed out at `handed_out` or later: when the inbox
+    /// that it came in by was opened ([`asked_for`]).
     #[must_use]
     pub fn new(handed_out: Moment, length: Duration) -> Self {
         Self {
@@ -28,6 +45,12 @@ impl Lease {
             deadline: handed_out.after(trusted(length)),
             progress_due: handed_out.after(length / 3),
         }
+    }
+
+    /// The same, counted from `now`.
+    #[cfg(feature = "planted")]
+    pub(super) fn from_arrival(self, now: Moment) -> Self {
+        Self::new(now, self.length)
     }
 
     /// The first moment at which the delivery may be somebody else's.
@@ -84,11 +107,26 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Lease;
+    use super::{Lease, asked_for};
     use crate::leadership::Moment;
 
     fn at(millis: u64) -> Moment {
         Moment::from_nanos(millis * 1_000_000)
+    }
+
+    /// An inbox is asked into for one part of the lease, and the last request waits for another.
+    #[test]
+    fn what_was_asked_for_last_leaves_most_of_the_lease() {
+        for (lease, part) in [(1_000, 250), (4_000, 500), (30_000, 3_750)] {
+            let length = Duration::from_millis(lease);
+            assert_eq!(asked_for(length), Duration::from_millis(part));
+            let arrives = at(2 * part);
+            assert!(Lease::new(at(0), length).holds(arrives));
+        }
+        assert_eq!(
+            asked_for(Duration::from_secs(3_600)),
+            Duration::from_secs(30)
+        );
     }
 
     #[test]

@@ -93,6 +93,10 @@ impl Run {
             lost_until: None,
             unwanted: false,
         };
+        #[cfg(feature = "planted")]
+        if planted!(LeaseFromArrival) {
+            run.lease = run.lease.from_arrival(now);
+        }
         if !run.lease.holds(now) {
             run.end(out);
         } else if now < delivery.start_at {

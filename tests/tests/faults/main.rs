@@ -10,6 +10,7 @@
 mod deleted;
 mod disk;
 mod drift;
+mod parted;
 mod rolled_back;
 mod scene;
 mod upgrade;

@@ -1,4 +1,4 @@
-//! What arrives on the pull inbox: work, and what the broker says about pulls.
+//! What arrives on the pull inboxes: work, and what the broker says about pulls.
 
 use async_nats::{Message, StatusCode};
 use protocol::leadership::Moment;
@@ -24,13 +24,14 @@ struct Taking {
 }
 
 impl Engine {
-    /// A message on the pull inbox.
-    pub(crate) fn pulled(&mut self, message: Message, now: Moment) {
+    /// A message on an inbox that nobody was asked to send into before `asked`.
+    pub(crate) fn pulled(&mut self, message: Message, asked: Moment, now: Moment) {
         let own = message
             .subject
             .strip_prefix(self.inboxes.pulls.as_str())
-            .and_then(|rest| rest.strip_prefix('.'));
-        match own.and_then(|rest| rest.split_once('.')) {
+            .and_then(|rest| rest.strip_prefix('.'))
+            .map(|rest| rest.split_once('.').map_or("", |(_inbox, rest)| rest));
+        match own.map(|rest| rest.split_once('.').unwrap_or_default()) {
             Some(("m", pull)) => {
                 let pull = pull
                     .split_once('.')
@@ -40,7 +41,7 @@ impl Engine {
                 }
             }
             Some(_) => {}
-            None => self.delivered(message, now),
+            None => self.delivered(message, asked, now),
         }
     }
 
@@ -76,7 +77,7 @@ impl Engine {
         }
     }
 
-    fn delivered(&mut self, message: Message, now: Moment) {
+    fn delivered(&mut self, message: Message, asked: Moment, now: Moment) {
         let work = match Work::parse(&self.subjects, message) {
             Ok(work) => work,
             Err(error) => {
@@ -104,7 +105,7 @@ impl Engine {
         };
         let delivery = Delivery {
             count: work.count,
-            lease: Lease::new(self.contact.handed_out_after(), lease),
+            lease: Lease::new(asked, lease),
             suspect: self
                 .connection
                 .is_none_or(|connection| connection.suspects(work.count, work.stored, now)),

@@ -1,6 +1,7 @@
 //! What arrives beside deliveries: answers to writes, core messages, lookups, echoes.
 
 use async_nats::{Message, StatusCode};
+use bytes::Bytes;
 use protocol::answer::Answer;
 use protocol::leadership::Moment;
 use protocol::message::WorkerTold;
@@ -21,7 +22,7 @@ impl Engine {
             .split_once('.')
             .and_then(|(id, ask)| Some((id.parse().ok()?, Ask(ask.parse().ok()?))));
         let Some((id, ask)) = parsed else { return };
-        let change = self.contact.answered(now);
+        let change = self.contact.heard(now);
         self.contact_changed(change, now);
         let nobody = message.status == Some(StatusCode::NO_RESPONDERS);
         match what {
@@ -47,7 +48,8 @@ impl Engine {
                 self.outbox.tell(reply, worker.to_string());
             }
         } else if subject == self.subjects.worker_echo(worker) {
-            self.echoed(&message.payload, now);
+            let change = self.contact.heard(now);
+            self.contact_changed(change, now);
         } else if subject == self.subjects.worker_roll_call() {
             self.say_here();
         } else if subject == self.subjects.worker_told(worker) {
@@ -87,28 +89,9 @@ impl Engine {
         }
     }
 
-    /// Whether `message` is one of this worker's own echoes. What the pull inbox holds then is older
-    /// than the echo, and must be handled before it.
-    pub(crate) fn is_echo(&self, message: &Message) -> bool {
-        message.subject.as_str() == self.subjects.worker_echo(&self.setup.worker)
-    }
-
-    /// An echo says when it was sent.
-    pub(super) fn send_echo(&mut self, now: Moment) {
+    pub(super) fn send_echo(&mut self) {
         let subject = self.subjects.worker_echo(&self.setup.worker);
-        let sent = now.as_nanos().to_string();
-        self.outbox.insist(subject, None, sent.into());
-    }
-
-    fn echoed(&mut self, payload: &[u8], now: Moment) {
-        let sent = std::str::from_utf8(payload)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        // The very first one, at the worker's start, is empty.
-        if let Some(nanos) = sent {
-            let change = self.contact.heard(Moment::from_nanos(nanos), now);
-            self.contact_changed(change, now);
-        }
+        self.outbox.insist(subject, None, Bytes::new());
     }
 
     pub(super) fn contact_changed(&mut self, change: ContactChange, now: Moment) {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use nats_config::Broker;
 use protocol::leadership::Moment;
 use protocol::time::Timestamp;
-use protocol::worker::{Connection, Event};
+use protocol::worker::{Connection, Event, asked_for};
 use serde_json::json;
 
 use super::{Engine, Looked, RunId};
 use crate::clock;
 use crate::handler::QueueHandlers;
+use crate::inbox::Periods;
 use crate::lookup::{self, ConsumerFacts, NoFacts};
-use crate::pull::{EXPIRES, HEARTBEAT, Pulls};
+use crate::pull::Pulls;
 
 /// How often the lease of a queue is read again: its configuration may have changed.
 const FACTS_EVERY: Duration = Duration::from_secs(10);
@@ -92,22 +93,31 @@ impl Engine {
         }
     }
 
-    /// Asks the broker for as many messages as fit.
-    pub(super) fn pull(&mut self, now: Moment) {
+    /// For how long requests wait, while any are to be sent.
+    pub(crate) fn periods(&self) -> Option<Periods> {
         if self.stopping.is_some() || self.contact.is_lost() {
-            return;
+            return None;
         }
+        let waits = self.queues.iter().filter(|queue| queue.confirmed);
+        let waits = waits.filter_map(|queue| queue.lease).map(asked_for);
+        let (shortest, longest) = (waits.clone().min()?, waits.max()?);
+        Some(Periods { shortest, longest })
+    }
+
+    /// Asks the broker for as many messages as fit, into the inbox of that number.
+    pub(super) fn pull(&mut self, inbox: u64, now: Moment) {
         for (at, queue) in self.queues.iter_mut().enumerate() {
-            if !queue.confirmed {
+            let Some(lease) = queue.lease.filter(|_| queue.confirmed) else {
                 continue;
-            }
-            while let Some(request) = queue.pulls.next(queue.busy, now) {
+            };
+            while let Some(request) = queue.pulls.next(queue.busy, asked_for(lease), now) {
+                let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
                 let body = json!({
                     "batch": request.batch,
-                    "expires": u64::try_from(EXPIRES.as_nanos()).unwrap_or(u64::MAX),
-                    "idle_heartbeat": u64::try_from(HEARTBEAT.as_nanos()).unwrap_or(u64::MAX),
+                    "expires": nanos(request.expires),
+                    "idle_heartbeat": nanos(request.heartbeat),
                 });
-                let reply = format!("{}.m.{at}.{}", self.inboxes.pulls, request.token);
+                let reply = format!("{}.{inbox}.m.{at}.{}", self.inboxes.pulls, request.token);
                 self.outbox
                     .ask(queue.pull_subject.as_str(), reply, body.to_string());
             }

@@ -26,7 +26,7 @@ pub(super) struct Stopping {
     cancelled: bool,
 }
 
-/// Whether the pull inbox is closed and empty.
+/// Whether the pull inboxes are closed and empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Drained {
     Yes,
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// Whether a stop has come to its end. A connection that is away never says that
-    /// the pull inbox is drained.
+    /// the pull inboxes are drained.
     pub(crate) fn is_over(&self, drained: Drained, now: Moment) -> bool {
         self.stopping.as_ref().is_some_and(|stopping| {
             let idle =
