@@ -58,8 +58,15 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
             .under_way
             .push(turn_door(driver.broker.clone(), change).boxed());
     }
-    for rescue in &effects.rescues {
-        presence::rescue(&driver.broker, rescue).await;
+    for rescue in effects.rescues {
+        if rescue.server.is_none() {
+            presence::rescue(&driver.broker, &rescue).await;
+            continue;
+        }
+        let rescued = presence::rescue_if_safe(driver.broker.clone(), rescue);
+        driver
+            .under_way
+            .push(rescued.map(|()| Done::Nothing).boxed());
     }
     for (worker, told) in &effects.told {
         presence::tell(&driver.broker, worker, told).await;

@@ -7,11 +7,14 @@ use async_nats::client::{Request, RequestErrorKind};
 use nats_config::Broker;
 use protocol::id::WorkerId;
 use protocol::message::{WorkerSays, WorkerTold};
-use protocol::workers::{Pong, Rescue};
+use protocol::workers::{Pong, Rescue, is_with_the_others};
 
 /// How long a ping waits for its answer, the first time and the second. Of a worker that dies with a
 /// ping on its way there comes no word, and of the next one "no responders": so that one is soon.
 const PING_WITHIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
+
+/// How long it may take to learn which servers are there. A later nak could hit another holder.
+const PEERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a worker said. `None`: no rule of ours made it.
 pub(crate) fn said(message: &Message) -> Option<WorkerSays> {
@@ -49,6 +52,24 @@ pub(crate) async fn tell(broker: &Broker, worker: &WorkerId, told: &WorkerTold) 
     if let Err(error) = broker.client().publish(subject, body.into()).await {
         tracing::debug!(%error, %worker, "failed to tell a worker");
     }
+}
+
+/// Hands a delivery on if the worker's server is with the others, else leaves it to its lease.
+pub(crate) async fn rescue_if_safe(broker: Broker, rescue: Rescue) {
+    let server = rescue.server.as_deref().unwrap_or_default();
+    let asked = tokio::time::timeout(PEERS_WITHIN, broker.peers(broker.names().work()));
+    let why = match asked.await {
+        Ok(Ok((leader, peers))) if is_with_the_others(server, leader.as_deref(), &peers) => {
+            return self::rescue(&broker, &rescue).await;
+        }
+        Ok(Ok(_)) => "its server is cut off, and it may be at work there".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_elapsed) => "the broker does not say which servers are there".to_owned(),
+    };
+    tracing::warn!(
+        worker = %rescue.worker, job = %rescue.accepted, attempt = %rescue.attempt, server, why,
+        "the worker is missing: its job has a key and is left to the lease"
+    );
 }
 
 /// Hands a delivery on: one nak, never repeated.

@@ -292,6 +292,7 @@ impl World<'_> {
                 host: String::new(),
                 pid: 0,
                 sdk: String::new(),
+                server: String::new(),
             }),
             _ => {
                 let pong = self

@@ -152,6 +152,9 @@ pub struct Presence {
     /// The version of the SDK.
     #[serde(default)]
     pub sdk: String,
+    /// The server that it is connected to, by its name; empty where it is not known.
+    #[serde(default)]
+    pub server: String,
 }
 
 /// What a worker says to all coordinators: a core message, never stored.

@@ -7,6 +7,8 @@
 //!   starts: if its outcome stands there, it is acked and nothing runs.
 //! * The outcome is written first, the ack follows only a stored or found outcome. A write that was
 //!   refused or not answered is decided by reading; an absent outcome is written again.
+//! * Where several servers keep the work queue, a delivery of a job with a key is run only while a server
+//!   that comes to lead would leave it alone, too ([`Lease::backed`]).
 //! * After the local deadline of the lease no progress ack and no nak is sent: they would hit
 //!   whoever holds the message now. The outcome may still be written: the first one wins.
 
@@ -75,6 +77,17 @@ impl Connection {
             return count > 1;
         }
         count > 1 || stored <= self.broker_time || broker_now.since(stored) >= FRESH_FOR
+    }
+
+    /// When a message that the broker stored at `stored` was stored, on the worker's clock.
+    #[must_use]
+    pub fn moment_of(&self, stored: Timestamp) -> Moment {
+        if stored > self.broker_time {
+            return self.at.after(stored.since(self.broker_time));
+        }
+        let before = self.broker_time.since(stored).as_nanos();
+        let before = u64::try_from(before).unwrap_or(u64::MAX);
+        Moment::from_nanos(self.at.as_nanos().saturating_sub(before))
     }
 
     /// When a job with a key may start, if it was handed out `count` times and stored at `stored`:
@@ -186,6 +199,8 @@ pub enum Event {
     Written(Ask, Answer),
     /// The broker confirmed a [`Effect::Progress`].
     Confirmed(Ask),
+    /// A write to a replicated stream that was sent then is stored.
+    Witnessed(Moment),
     /// The handler ended.
     Finished(Finish),
     /// Somebody asked to cancel the job.
@@ -213,6 +228,8 @@ pub enum Effect {
     Write(Ask),
     /// Ask the broker for more time, with an answer.
     Progress(Ask),
+    /// Write something to a replicated stream, for [`Event::Witnessed`].
+    Witness,
     /// Call the handler.
     Start,
     /// Fire the handler's cancellation.

@@ -14,7 +14,7 @@ use crate::message::{Handles, Presence, Taken, WorkerSays, WorkerTold};
 use crate::number::{Accepted, Attempt};
 use crate::time::Timestamp;
 
-pub use rescue::Rescue;
+pub use rescue::{Peer, Rescue, is_with_the_others};
 
 /// How often a worker that holds something is pinged.
 pub const PING_HOLDING: Duration = Duration::from_millis(50);
@@ -79,6 +79,8 @@ impl Capacity {
 #[derive(Debug)]
 struct Worker {
     handles: Vec<Handles>,
+    /// The server that it is connected to; empty where it did not say.
+    server: String,
     holds: BTreeSet<Accepted>,
     missing_since: Option<Timestamp>,
     /// When it last gave a sign of life, if only by an answer to a ping.
@@ -166,9 +168,11 @@ impl Workers {
             worker,
             handles,
             running,
+            server,
             ..
         } = presence;
         let known = self.worker(now, &worker);
+        known.server = server;
         if known.handles != handles {
             known.handles = handles;
             self.count();
@@ -194,6 +198,7 @@ impl Workers {
             self.forget(now);
             let worker = Worker {
                 handles: Vec::new(),
+                server: String::new(),
                 holds: BTreeSet::new(),
                 missing_since: None,
                 heard: now,

@@ -164,6 +164,7 @@ impl World {
             host: String::new(),
             pid: 0,
             sdk: String::new(),
+            server: String::new(),
         };
         self.say(n, &WorkerSays::Here(presence));
     }

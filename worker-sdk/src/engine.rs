@@ -8,6 +8,7 @@ mod perform;
 mod present;
 mod queues;
 mod stop;
+mod witness;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::outbox::Outbox;
 
 use queues::Queue;
 use stop::Stopping;
+use witness::Witness;
 
 pub(crate) use stop::Drained;
 pub use stop::Stopped;
@@ -111,6 +113,7 @@ pub(crate) struct Engine {
     connected_to: Option<(String, u64)>,
     next_echo: Moment,
     next_presence: Moment,
+    witness: Witness,
     pub(crate) handlers: JoinSet<Ended>,
     tasks: HashMap<Id, RunId>,
     pub(crate) lookups: JoinSet<Looked>,
@@ -144,6 +147,7 @@ impl Engine {
             connected_to: None,
             next_echo: now,
             next_presence: now,
+            witness: Witness::default(),
             handlers: JoinSet::new(),
             tasks: HashMap::new(),
             lookups: JoinSet::new(),
@@ -165,7 +169,7 @@ impl Engine {
             self.send_echo();
         }
         if now >= self.next_presence {
-            self.put_presence(now);
+            self.put_presence(None, now);
         }
         self.look_at_stop(now);
         let dropped = self.outbox.take_dropped();
@@ -195,6 +199,7 @@ impl Engine {
     /// it.
     pub(crate) fn settle(&mut self, inbox: Option<u64>, now: Moment) {
         self.fill_slots(now);
+        self.send_witness(now);
         if let Some(inbox) = inbox {
             self.pull(inbox, now);
         }
@@ -227,7 +232,7 @@ impl Engine {
             queue.reconnected(now);
         }
         self.say_here();
-        self.put_presence(now);
+        self.put_presence(None, now);
     }
 
     fn tell(&mut self, id: RunId, event: Event, now: Moment) {

@@ -20,6 +20,8 @@ pub(crate) struct ConsumerFacts {
     pub(crate) lease: Duration,
     /// The broker's clock, where it says it.
     pub(crate) broker_time: Option<Timestamp>,
+    /// Whether several servers keep it, of which one leads.
+    pub(crate) is_replicated: bool,
 }
 
 /// Why nothing is known about a queue's consumer.
@@ -41,7 +43,15 @@ pub(crate) enum NoFacts {
 struct Answer {
     config: Option<Config>,
     ts: Option<String>,
+    cluster: Option<Cluster>,
     error: Option<Failure>,
+}
+
+#[derive(Deserialize)]
+struct Cluster {
+    /// All but the one that leads.
+    #[serde(default)]
+    replicas: Vec<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +107,9 @@ fn read(payload: &[u8]) -> Result<ConsumerFacts, NoFacts> {
         broker_time: answer
             .ts
             .and_then(|text| Timestamp::parse_rfc3339(&text).ok()),
+        is_replicated: answer
+            .cluster
+            .is_some_and(|cluster| !cluster.replicas.is_empty()),
     })
 }
 
@@ -131,8 +144,16 @@ mod tests {
             Ok(ConsumerFacts {
                 lease: Duration::from_secs(30),
                 broker_time: Some(Timestamp::from_millis(1_795_336_200_250)),
+                is_replicated: false,
             })
         );
+        for (replicas, is_replicated) in [("", false), (r#"{"name":"n2","current":true}"#, true)] {
+            let info = format!(
+                r#"{{"config":{{"ack_wait":1}},"cluster":{{"leader":"n1","replicas":[{replicas}]}}}}"#
+            );
+            let facts = read(info.as_bytes());
+            assert_eq!(facts.map(|facts| facts.is_replicated), Ok(is_replicated));
+        }
         let missing =
             read(br#"{"error":{"code":404,"err_code":10014,"description":"consumer not found"}}"#);
         assert_eq!(missing, Err(NoFacts::Missing));

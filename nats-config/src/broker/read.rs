@@ -2,11 +2,13 @@
 //! missing. Direct gets, which any replica answers, are not made here.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use async_nats::client::Request;
 use async_nats::jetstream::stream::Config;
 use protocol::number::Sequence;
 use protocol::time::Timestamp;
+use protocol::workers::Peer;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -235,6 +237,26 @@ impl Broker {
         self.api(&info_verb(stream), stream, request).await
     }
 
+    /// The server that leads `stream` and, as that one tells, which others keep it and when each was heard of;
+    /// no leader where there is but one server.
+    ///
+    /// # Errors
+    /// When there is no usable answer.
+    pub async fn peers(&self, stream: &str) -> Result<(Option<String>, Vec<Peer>), ReadError> {
+        let kept: Kept = self.api(&info_verb(stream), stream, &json!({})).await?;
+        let Some(cluster) = kept.cluster else {
+            return Ok((None, Vec::new()));
+        };
+        let peers = cluster.replicas.into_iter().map(|replica| Peer {
+            name: replica.name,
+            heard: match replica.active {
+                active if active > 0 && !replica.offline => Duration::from_nanos(active),
+                _ => Duration::MAX,
+            },
+        });
+        Ok((cluster.leader, peers.collect()))
+    }
+
     /// One request to the JetStream API about `stream`, such as `STREAM.INFO.JOBS`.
     pub(crate) async fn api<T: DeserializeOwned>(
         &self,
@@ -299,6 +321,29 @@ impl Failure {
             },
         }
     }
+}
+
+/// Who keeps a stream, in the server's words.
+#[derive(Deserialize)]
+struct Kept {
+    cluster: Option<Cluster>,
+}
+
+#[derive(Deserialize)]
+struct Cluster {
+    leader: Option<String>,
+    #[serde(default)]
+    replicas: Vec<Replica>,
+}
+
+#[derive(Deserialize)]
+struct Replica {
+    name: String,
+    /// For how long it was not heard of, in nanoseconds; 0: it never was.
+    #[serde(default)]
+    active: u64,
+    #[serde(default)]
+    offline: bool,
 }
 
 fn info_verb(stream: &str) -> String {

@@ -99,6 +99,12 @@ impl Coordinator {
             millis.map(Duration::from_millis)
         };
         effects.rescues = self.workers.rescues(now, delay);
+        for rescue in &mut effects.rescues {
+            let out = leader.outstanding.get(&rescue.accepted);
+            if out.is_none_or(|out| out.key.is_none()) {
+                rescue.server = None;
+            }
+        }
         self.workers.looked();
     }
 }

@@ -42,6 +42,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::HandedOn),
         1 => Just(Event::Lost),
         1 => Just(Event::Reconnected),
+        1 => (0_u64..400_000).prop_map(|millis| Event::Witnessed(at(millis))),
         1 => Just(Event::Stop),
         1 => Just(Event::StopNow),
     ]
@@ -108,7 +109,7 @@ impl Watch {
                 assert!(!self.handler_alive, "forgotten beside its handler");
                 self.forgotten = true;
             }
-            Effect::Read(_) | Effect::Write(_) | Effect::Alarm(_) => {}
+            Effect::Read(_) | Effect::Write(_) | Effect::Witness | Effect::Alarm(_) => {}
         }
     }
 }

@@ -17,8 +17,6 @@ pub struct Run {
     stage: Stage,
     handler: Handler,
     lease: Lease,
-    /// Progress acks that wait for their answer, with their sending: at most the last two.
-    progress: [Option<(Ask, Moment)>; 2],
     asks: u32,
     count: u64,
     plan: Plan,
@@ -39,7 +37,8 @@ pub struct Run {
 
 #[derive(Debug, Clone)]
 enum Stage {
-    /// Nothing is done yet: whoever held it before may not have stopped, and may record it.
+    /// Nothing is done yet: whoever held it before may not have stopped, and may record it, or its lease
+    /// is not backed yet.
     Held,
     /// Is there an outcome already?
     Checking(Asking),
@@ -81,7 +80,6 @@ impl Run {
             stage: Stage::Ready,
             handler: Handler::Idle,
             lease: delivery.lease,
-            progress: [None; 2],
             asks: 0,
             count: delivery.count,
             plan: delivery.plan,
@@ -97,10 +95,11 @@ impl Run {
         if planted!(LeaseFromArrival) {
             run.lease = run.lease.from_arrival(now);
         }
-        if !run.lease.holds(now) {
+        if !run.lease.may_be_backed(now) {
             run.end(out);
-        } else if now < delivery.start_at {
+        } else if now < delivery.start_at || run.lease.needs_witness(now) {
             run.stage = Stage::Held;
+            run.keep_lease(now, out);
         } else if (delivery.suspect || delivery.count > 1) && !planted!(NoCheckOnRedelivery) {
             run.check(now, out);
         } else {
@@ -140,8 +139,7 @@ impl Run {
             (_, Handler::Idle | Handler::Gone) => true,
         };
         if goes_on {
-            self.lease = delivery.lease;
-            self.progress = [None; 2];
+            self.lease = delivery.lease.following(&self.lease);
             self.count = delivery.count;
             self.may_nak = true;
             self.lost_until = None;
@@ -167,7 +165,12 @@ impl Run {
                     self.ack(out);
                 }
             }
-            Event::Confirmed(ask) => self.confirmed(ask, now),
+            Event::Confirmed(ask) => {
+                if self.lease.progress_confirmed(ask, now) {
+                    out.push(Effect::Witness);
+                }
+            }
+            Event::Witnessed(sent) => self.lease.witnessed(sent, now),
             Event::Finished(finish) => self.finished(finish, now, out),
             Event::Cancel => self.cancel_requested(now, out),
             Event::HandedOn => {
@@ -195,7 +198,9 @@ impl Run {
     }
 
     fn look(&mut self, now: Moment, out: &mut Vec<Effect>) {
-        if self.lease.holds(now) {
+        // What is held has not begun: it may wait until its lease is backed.
+        let waits = matches!(self.stage, Stage::Held) && self.lease.may_be_backed(now);
+        if waits || self.lease.holds(now) {
             self.keep_lease(now, out);
         } else {
             self.lose(now, out);
@@ -207,7 +212,9 @@ impl Run {
         };
         match &mut self.stage {
             Stage::Checking(asking) | Stage::Recording { asking, .. } => asking.look(&mut asks),
-            Stage::Held if now >= self.start_at => self.check(now, out),
+            Stage::Held if now >= self.start_at && !self.lease.needs_witness(now) => {
+                self.check(now, out);
+            }
             Stage::Running => self.watch_handler(now, out),
             Stage::Held | Stage::Ready | Stage::Over => {}
         }
@@ -224,20 +231,8 @@ impl Run {
             return;
         }
         let ask = self.asks(now, out).next();
-        self.progress = [Some((ask, now)), self.progress[0]];
-        self.lease.progress_sent(now);
+        self.lease.progress_sent(ask, now);
         out.push(Effect::Progress(ask));
-    }
-
-    fn confirmed(&mut self, ask: Ask, now: Moment) {
-        let sent = self
-            .progress
-            .iter()
-            .flatten()
-            .find(|(sent_ask, _)| *sent_ask == ask);
-        if let Some(&(_, sent)) = sent {
-            self.lease.progress_confirmed(sent, now);
-        }
     }
 
     /// Looks after the time-out, the abort, and a handler that does not end.

@@ -20,6 +20,38 @@ pub struct Rescue {
     pub ack: String,
     /// How long the broker waits before it hands the attempt out again.
     pub delay: Duration,
+    /// The server of the worker, which must be with the others when the nak is sent
+    /// ([`is_with_the_others`]). `None`: it need not be, since a second run is no harm, or the worker said
+    /// itself that it runs this no more.
+    pub server: Option<String>,
+}
+
+/// Within what time a server must have been heard of by the one that leads the work queue. They speak
+/// every second.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
+/// A server that keeps the work queue, as the one that leads it tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// How long ago it was heard of.
+    pub heard: Duration,
+}
+
+/// Whether the server of that name leads the work queue or was just heard of by the one that does: a
+/// worker at it that nobody finds is gone, or has lost its server and stopped what has a key. A server that is cut off
+/// may have the worker with it, alive and at work.
+///
+/// `leader`: the server that leads; `None`: there is but one server. A server that does not keep
+/// the queue is not known to be with them.
+#[must_use]
+pub fn is_with_the_others(server: &str, leader: Option<&str>, peers: &[Peer]) -> bool {
+    let Some(leader) = leader.filter(|_| !peers.is_empty()) else {
+        return true;
+    };
+    let heard = |peer: &Peer| peer.name == server && peer.heard < HEARD_WITHIN;
+    server.is_empty() || server == leader || peers.iter().any(heard)
 }
 
 impl Workers {
@@ -57,6 +89,7 @@ impl Workers {
                     attempt: holder.attempt,
                     ack: holder.ack.clone(),
                     delay: again_after(holder.delivery),
+                    server: Some(worker.server.clone()),
                 });
             }
         }
@@ -93,6 +126,7 @@ impl Workers {
                     attempt: taken.attempt,
                     ack: holder.ack.clone(),
                     delay: again_after(holder.delivery),
+                    server: None,
                 });
             }
         }
@@ -105,5 +139,27 @@ fn again_after(delivery: u64) -> Duration {
     match delivery.checked_sub(2) {
         None => Duration::ZERO,
         Some(doublings) => Duration::from_secs(1 << doublings.min(5)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Peer, is_with_the_others};
+
+    #[test]
+    fn a_server_that_the_leader_does_not_hear_may_have_its_workers_with_it() {
+        let peer = |name: &str, millis| Peer {
+            name: name.to_owned(),
+            heard: Duration::from_millis(millis),
+        };
+        let peers = [peer("n2", 1_100), peer("n3", 2_000)];
+        let shown = |server| is_with_the_others(server, Some("n1"), &peers);
+        assert!(shown("n1") && shown("n2") && !shown("n3"));
+        assert!(!shown("n4"), "one that keeps no copy");
+        assert!(shown(""), "an older worker does not say where it is");
+        assert!(is_with_the_others("n3", None, &[]), "one server");
+        assert!(is_with_the_others("n3", Some("n1"), &[]), "one copy");
     }
 }

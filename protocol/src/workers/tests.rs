@@ -38,6 +38,7 @@ fn here(name: &str, running: Vec<Taken>) -> WorkerSays {
         host: String::new(),
         pid: 0,
         sdk: String::new(),
+        server: String::new(),
     })
 }
 

@@ -145,6 +145,7 @@ impl Play {
                     host: String::new(),
                     pid: 0,
                     sdk: String::new(),
+                    server: String::new(),
                 }));
             }
             Input::Gone(n) => {

@@ -49,6 +49,8 @@ impl World {
                 }
                 Effect::Nak(delay) => self.nak(n, token, delay),
                 Effect::LetGo(until) => self.let_go(n, name, until),
+                // Its broker is one server.
+                Effect::Witness => {}
                 Effect::Alarm(_) => self.broker.book.counts.did("alarms of workers"),
                 Effect::Forget => {
                     self.workers[n].runs.remove(&name);

@@ -82,15 +82,19 @@ impl Scene {
 
     /// Sees to it that this server leads it.
     async fn is_led(&self, what: &str, by: usize) {
-        eventually(&format!("{what} to be led by {}", SERVERS[by]), LIMIT, async || {
-            let info = self.ask("INFO", what, &Value::Null).await?;
-            if info["cluster"]["leader"] == SERVERS[by] {
-                return Ok(());
-            }
-            let body = json!({"placement": {"preferred": SERVERS[by]}});
-            self.ask("LEADER.STEPDOWN", what, &body).await?;
-            Err(info["cluster"].to_string())
-        })
+        eventually(
+            &format!("{what} to be led by {}", SERVERS[by]),
+            LIMIT,
+            async || {
+                let info = self.ask("INFO", what, &Value::Null).await?;
+                if info["cluster"]["leader"] == SERVERS[by] {
+                    return Ok(());
+                }
+                let body = json!({"placement": {"preferred": SERVERS[by]}});
+                self.ask("LEADER.STEPDOWN", what, &body).await?;
+                Err(info["cluster"].to_string())
+            },
+        )
         .await
         .unwrap();
     }
@@ -176,7 +180,9 @@ async fn the_next_leader_of_the_consumer_hands_nothing_out_again_that_is_held() 
     scene.is_led("CONSUMER WORK.work", doomed).await;
     scene.submit("old", Some("k"), 16_000).await;
     eventually("the job in the work queue", LIMIT, async || {
-        let info = scene.ask("INFO", "CONSUMER WORK.work", &Value::Null).await?;
+        let info = scene
+            .ask("INFO", "CONSUMER WORK.work", &Value::Null)
+            .await?;
         let waits = info["num_pending"] == 1;
         waits.then_some(()).ok_or_else(|| info.to_string())
     })
@@ -189,5 +195,28 @@ async fn the_next_leader_of_the_consumer_hands_nothing_out_again_that_is_held() 
     doomed.kill().await.unwrap();
     let _second = scene.worker("second", other).await;
     scene.system.end_of("old").await.unwrap();
+    scene.keys_were_apart();
+}
+
+/// The server of the first worker loses its connections to the others, who find nobody at the worker's
+/// ping: it lives, and works on until its lease ends.
+#[tokio::test]
+async fn a_worker_that_is_cut_off_with_its_server_is_not_taken_for_dead() {
+    let mut scene = Scene::start(Duration::from_secs(8)).await;
+    let apart = scene.after_head(1);
+    let _first = scene.worker("first", apart).await;
+    scene.submit("cut", Some("k"), 10_000).await;
+    scene.runs("cut", "first").await;
+    let _second = scene.worker("second", scene.head).await;
+    let routes = scene.system.cluster().routes().iter();
+    for route in routes.filter(|route| route.from == apart || route.to == apart) {
+        route.proxy.admit(0);
+        route.proxy.cut();
+    }
+    scene.runs("cut", "second").await;
+    for route in scene.system.cluster().routes() {
+        route.proxy.admit(u64::MAX);
+    }
+    scene.system.end_of("cut").await.unwrap();
     scene.keys_were_apart();
 }

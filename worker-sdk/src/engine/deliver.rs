@@ -103,9 +103,17 @@ impl Engine {
             Orders::Run { key, timeout, .. } => (key.is_some(), *timeout),
             Orders::Newer(_) | Orders::Unreadable(_) => (false, None),
         };
+        let lease = Lease::new(asked, lease);
+        let lease = if keyed && self.queues[at].is_replicated {
+            // While nothing is known of the broker's clock, it may have been stored ages ago.
+            let stored = self.connection.map(|it| it.moment_of(work.stored));
+            lease.backed(stored.unwrap_or(Moment::from_nanos(0)))
+        } else {
+            lease
+        };
         let delivery = Delivery {
             count: work.count,
-            lease: Lease::new(asked, lease),
+            lease,
             suspect: self
                 .connection
                 .is_none_or(|connection| connection.suspects(work.count, work.stored, now)),

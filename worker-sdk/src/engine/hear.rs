@@ -33,6 +33,11 @@ impl Engine {
                 self.tell(id, Event::Written(ask, answer), now);
             }
             "p" if !nobody => self.tell(id, Event::Confirmed(ask), now),
+            "q" if !nobody => {
+                if let Answer::Stored(_) = Answer::parse(&message.payload) {
+                    self.witnessed(Moment::from_nanos(id), now);
+                }
+            }
             _ => {}
         }
     }

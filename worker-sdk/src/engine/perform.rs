@@ -61,6 +61,7 @@ impl Engine {
                 let reply = self.answer_to('p', id, ask);
                 self.outbox.ask(ack, reply, Bytes::from_static(b"+WPI"));
             }
+            Effect::Witness => self.witness.is_wanted = true,
             Effect::Start => {
                 fail_point!("worker.handler-before");
                 self.start(id, now);
@@ -97,7 +98,7 @@ impl Engine {
         }
     }
 
-    fn answer_to(&self, what: char, id: RunId, Ask(ask): Ask) -> String {
+    pub(super) fn answer_to(&self, what: char, id: RunId, Ask(ask): Ask) -> String {
         format!("{}.{what}.{id}.{ask}", self.inboxes.answers)
     }
 

@@ -65,14 +65,17 @@ impl Engine {
         self.say_took(&rest);
     }
 
-    /// Writes the worker's entry of the presence bucket.
-    pub(super) fn put_presence(&mut self, now: Moment) {
+    /// Writes the worker's entry of the presence bucket. Who wants to know of it names a subject for the answer.
+    pub(super) fn put_presence(&mut self, reply: Option<String>, now: Moment) {
         self.next_presence = now.after(PRESENCE_EVERY);
         let mut running = self.running();
         running.truncate(TAKEN_MAX);
         let presence = self.presence(running);
         let key = self.broker.names().workers_key(self.setup.worker.as_str());
-        self.outbox.tell(key, json(&presence));
+        match reply {
+            Some(reply) => self.outbox.ask(key, reply, json(&presence)),
+            None => self.outbox.tell(key, json(&presence)),
+        }
     }
 
     /// Takes the worker out of the presence bucket and tells everybody.
@@ -89,6 +92,11 @@ impl Engine {
     fn say(&mut self, says: &WorkerSays) {
         let subject = self.subjects.worker_says(&self.setup.worker);
         self.outbox.tell(subject, json(says));
+    }
+
+    fn server_name(&self) -> String {
+        let info = self.outbox.client().try_server_info();
+        info.map(|info| info.server_name).unwrap_or_default()
     }
 
     fn running(&self) -> Vec<Taken> {
@@ -121,6 +129,7 @@ impl Engine {
             host: self.setup.host.clone(),
             pid: std::process::id(),
             sdk: env!("CARGO_PKG_VERSION").to_owned(),
+            server: self.server_name(),
         }
     }
 }

@@ -28,7 +28,9 @@ pub(super) struct Queue {
     pub(super) pulls: Pulls,
     /// The work lease, as the broker last said it.
     pub(super) lease: Option<Duration>,
-    /// The lease was read on the present connection.
+    /// Whether several servers keep the consumer.
+    pub(super) is_replicated: bool,
+    /// Both were read on the present connection.
     confirmed: bool,
     asking: bool,
     ask_at: Moment,
@@ -53,6 +55,7 @@ impl Queue {
             info_subject: format!("{api}.CONSUMER.INFO.{stream}.{consumer}"),
             handlers: handlers.clone(),
             lease: None,
+            is_replicated: false,
             confirmed: false,
             asking: false,
             ask_at: now,
@@ -163,6 +166,7 @@ impl Engine {
                 queue.ask_at = now.after(FACTS_EVERY);
                 queue.failures = 0;
                 queue.lease = Some(facts.lease);
+                queue.is_replicated = facts.is_replicated;
                 queue.confirmed = true;
                 if self.connection.is_none() {
                     let broker_time = facts.broker_time.unwrap_or_else(wall_clock);

@@ -397,5 +397,6 @@ fn presence(args: &[&str]) -> Presence {
         host: String::new(),
         pid: 0,
         sdk: String::new(),
+        server: String::new(),
     }
 }
