@@ -36,7 +36,8 @@ struct Scene {
 
 impl Scene {
     async fn start(lease: Duration) -> Self {
-        let cluster = Cluster::start_parted(&ServerOptions::default());
+        let options = ServerOptions::default();
+        let cluster = Cluster::start_parted(&options);
         let servers = Servers::Three(Box::new(cluster.await.unwrap()));
         let mut system = System::on(servers, Lease::Quick).await.unwrap();
         let own = system.client.server_info().server_name;
