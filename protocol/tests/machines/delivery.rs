@@ -119,7 +119,7 @@ impl Seen {
                     prop_assert!(!self.is_handed_on, "it is let go after it was handed on");
                 }
                 Effect::Forget => self.is_over = true,
-                Effect::Cancel(_) | Effect::Abort | Effect::Alarm(_) => {}
+                Effect::Witness | Effect::Cancel(_) | Effect::Abort | Effect::Alarm(_) => {}
             }
         }
         Ok(())
