@@ -18,6 +18,8 @@ mod record;
 mod run;
 
 #[cfg(test)]
+mod backed;
+#[cfg(test)]
 mod orders;
 #[cfg(test)]
 mod tests;

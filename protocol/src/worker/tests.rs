@@ -13,7 +13,7 @@ use crate::outcome::{OutcomeHead, Status};
 use crate::submission::Parsed;
 use crate::time::Timestamp;
 
-const LEASE: Duration = Duration::from_secs(30);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 pub(super) const STORED: Answer = Answer::Stored(Sequence::new(9));
 
@@ -34,9 +34,9 @@ pub(super) fn delivery() -> Delivery {
 }
 
 /// A run and the effects that each event had, in words.
-struct Told {
-    run: Run,
-    out: Vec<Effect>,
+pub(super) struct Told {
+    pub(super) run: Run,
+    pub(super) out: Vec<Effect>,
 }
 
 impl Told {
@@ -46,13 +46,13 @@ impl Told {
         Self { run, out }
     }
 
-    fn at(&mut self, millis: u64, event: Event) -> &mut Self {
+    pub(super) fn at(&mut self, millis: u64, event: Event) -> &mut Self {
         self.run.handle(at(millis), event, &mut self.out);
         self
     }
 
     #[track_caller]
-    fn gives(&mut self, expected: &[Effect]) -> &mut Self {
+    pub(super) fn gives(&mut self, expected: &[Effect]) -> &mut Self {
         assert_eq!(self.out, expected);
         self.out.clear();
         self
@@ -223,59 +223,6 @@ fn the_lease_is_kept_by_confirmed_progress_alone() {
         .gives(&[Effect::Abort])
         .at(39_501, Event::Finished(Finish::Aborted))
         .gives(&[Effect::Forget]);
-}
-
-fn backed(stored: u64) -> Delivery {
-    Delivery {
-        keyed: true,
-        lease: Lease::new(at(40_000), LEASE).backed(at(stored)),
-        ..delivery()
-    }
-}
-
-#[test]
-fn a_leader_that_is_cut_off_confirms_progress_and_the_keyed_handler_stops_all_the_same() {
-    let mut out = Vec::new();
-    let run = Run::new(backed(39_000), GRACE, at(40_000), &mut out);
-    let mut told = Told { run, out };
-    told.at(40_000, Event::Room)
-        .at(49_000, Event::Look)
-        .gives(&[Effect::Start, Effect::Progress(Ask(1))])
-        .at(49_001, Event::Confirmed(Ask(1)))
-        .gives(&[Effect::Witness])
-        // What was written before proves nothing.
-        .at(49_002, Event::Witnessed(at(49_000)))
-        .at(67_999, Event::Look)
-        .gives(&[Effect::Progress(Ask(2))])
-        .at(68_000, Event::Look)
-        .gives(&[cancel(CancelReason::LeaseLost)]);
-}
-
-#[test]
-fn a_keyed_job_that_waited_for_long_begins_when_most_servers_know_who_has_it() {
-    let mut out = Vec::new();
-    let run = Run::new(backed(5_000), GRACE, at(40_000), &mut out);
-    let mut told = Told { run, out };
-    told.gives(&[Effect::Progress(Ask(1))])
-        .at(40_050, Event::Look)
-        .at(40_051, Event::Room)
-        .gives(&[])
-        .at(40_100, Event::Confirmed(Ask(1)))
-        .gives(&[Effect::Witness])
-        .at(40_110, Event::Witnessed(at(40_101)))
-        .at(40_150, Event::Look)
-        .gives(&[Effect::Read(Ask(2))])
-        .at(40_160, Event::Read(Ask(2), Found::Nothing))
-        .at(40_161, Event::Room)
-        .gives(&[Effect::Start]);
-    let mut out = Vec::new();
-    let run = Run::new(backed(5_000), GRACE, at(40_000), &mut out);
-    let mut alone = Told { run, out };
-    alone.at(40_100, Event::Confirmed(Ask(1)));
-    for millis in [50_000, 60_000, 68_999, 69_000] {
-        alone.at(millis, Event::Look);
-    }
-    assert!(!alone.out.contains(&Effect::Start));
 }
 
 #[test]
