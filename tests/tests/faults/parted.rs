@@ -73,7 +73,11 @@ impl Scene {
     async fn ask(&self, verb: &str, what: &str, body: &Value) -> Result<Value, String> {
         let (kind, name) = what.split_once(' ').unwrap();
         let subject = format!("$JS.API.{kind}.{verb}.{name}");
-        let body = serde_json::to_vec(body).unwrap();
+        // The server refuses any word where it expects none.
+        let body = match body {
+            Value::Null => Vec::new(),
+            body => serde_json::to_vec(body).unwrap(),
+        };
         let answer = self.system.client.request(subject, body.into()).await;
         let answer = answer.map_err(|error| error.to_string())?;
         serde_json::from_slice(&answer.payload).map_err(|error| error.to_string())
