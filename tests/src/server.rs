@@ -45,6 +45,8 @@ pub struct ServerOptions {
     pub sync_interval: Option<String>,
     /// The JetStream domain.
     pub domain: Option<String>,
+    /// Its profiles can be read at a port of their own: see [`Server::profile_port`].
+    pub profile: bool,
     /// In a cluster: clients are told of no other server than those that they know.
     pub no_advertise: bool,
     /// Configuration text put after ours: accounts, permissions, limits.
@@ -74,6 +76,7 @@ pub struct Server {
     folder: Option<TempDir>,
     port: Port,
     routes: Option<Routes>,
+    profile: Option<Port>,
     process: Option<Process>,
     /// What it refused by the roles' permissions.
     refused: Vec<String>,
@@ -109,7 +112,11 @@ impl Server {
             .tempdir()
             .context("make a folder for the server")?;
         let port = Port::take()?;
+        let profile = options.profile.then(Port::take).transpose()?;
         let mut overrides = Vec::new();
+        if let Some(profile) = &profile {
+            overrides.extend(["--profile".to_owned(), profile.number().to_string()]);
+        }
         let config = if let Some(file) = &options.config_file {
             let store = folder.path().display();
             overrides.extend(["-a", "127.0.0.1", "-p"].map(str::to_owned));
@@ -148,6 +155,7 @@ impl Server {
             folder: Some(folder),
             port,
             routes,
+            profile,
             process: None,
             refused: Vec::new(),
         })
@@ -230,6 +238,12 @@ impl Server {
     #[must_use]
     pub fn route_port(&self) -> Option<u16> {
         self.routes.as_ref().map(|routes| routes.own.number())
+    }
+
+    /// The port on 127.0.0.1 for its profiles, where it was asked for.
+    #[must_use]
+    pub fn profile_port(&self) -> Option<u16> {
+        self.profile.as_ref().map(Port::number)
     }
 
     /// Its process, while it runs.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use super::load::Load;
+
 /// Submits jobs to a system of its own, hurts every part of it on the way, and checks from the stored
 /// records that each was accepted once and done once.
 #[derive(Debug, Clone, Parser)]
@@ -49,6 +51,12 @@ impl Arguments {
     #[must_use]
     pub fn span(&self) -> Duration {
         Duration::from_secs_f64(self.minutes * 60.0)
+    }
+
+    /// The jobs.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load::new(self.seed, self.jobs, self.span())
     }
 
     /// How long processes are let live, where they are.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::book::{Book, Job};
 use crate::runs::Run;
 
-use super::load::{Wanted, wanted};
+use super::load::{Load, Wanted};
 use super::members::Pause;
 use super::submitter::{Asked, History, Said};
 use super::wire::Stands;
@@ -24,8 +24,8 @@ const EXAMPLES: usize = 5;
 
 /// All that is known of a run.
 pub struct Evidence {
-    /// The seed of the load.
-    pub seed: u64,
+    /// The jobs that were submitted.
+    pub load: Load,
     /// The ledger, read back at the end.
     pub book: Book,
     /// The ledger as it was seen while it grew: the subject of each sequence.
@@ -166,7 +166,7 @@ fn submissions(evidence: &Evidence) -> Vec<Checking> {
         let submitted = own.and_then(|n| asked.get(&n));
         let payload = String::from_utf8_lossy(&job.payload);
         let ours = own.is_some_and(|n| {
-            let wanted = wanted(evidence.seed, n);
+            let wanted = evidence.load.wanted(n);
             let known = submitted.into_iter().flatten();
             known
                 .into_iter()
@@ -179,7 +179,7 @@ fn submissions(evidence: &Evidence) -> Vec<Checking> {
             .push((*accepted, job));
     }
     for (n, all) in &asked {
-        let (wanted, none) = (wanted(evidence.seed, *n), Vec::new());
+        let (wanted, none) = (evidence.load.wanted(*n), Vec::new());
         let there = held.get(n).unwrap_or(&none);
         twice.look(there.len() <= 1, || format!("{}: {there:?}", wanted.id));
         let there = there.first().copied();
@@ -249,7 +249,7 @@ fn ends(evidence: &Evidence) -> Vec<Checking> {
             }
         }
         if let (Some(end), Some(n)) = (job.end(), number(&job.id)) {
-            let fits = end_fits(&wanted(evidence.seed, n), job, end);
+            let fits = end_fits(&evidence.load.wanted(n), job, end);
             odd.look(fits, || {
                 format!("{}: {}", place(), String::from_utf8_lossy(&job.payload))
             });

@@ -16,6 +16,21 @@ const KEYS: u64 = 90;
 /// Keys that a quarter of the jobs with a key share: there is always somebody waiting for his turn.
 const HOT_KEYS: u64 = 6;
 
+/// One in so many jobs is long: a worker must keep its lease, and gives it back when told to end.
+const LONG_ONE_IN: u64 = 50;
+/// So many long ones begin each second at least, and all workers hold some: else a slow load would
+/// leave nothing to give back.
+const LONG_A_SECOND: f64 = 2.0;
+/// The most long ones: one in so many.
+const LONG_ONE_IN_MIN: u64 = 4;
+
+/// The jobs of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    seed: u64,
+    long_one_in: u64,
+}
+
 /// By which way a job is submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -63,18 +78,44 @@ pub struct Wanted {
     pub cancel_after: Option<Duration>,
 }
 
-/// Job number `n` of a seed.
-#[must_use]
-pub fn wanted(seed: u64, n: u64) -> Wanted {
-    let mut dice = Dice::new(seed, 1_000 + n);
+impl Load {
+    /// `jobs` jobs over `span`.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate is not negative, and what is too much is cut"
+    )]
+    pub fn new(seed: u64, jobs: u64, span: Duration) -> Self {
+        let rate = jobs as f64 / span.as_secs_f64().max(1.0);
+        let long_one_in = (rate / LONG_A_SECOND) as u64;
+        let long_one_in = long_one_in.clamp(LONG_ONE_IN_MIN, LONG_ONE_IN);
+        Self { seed, long_one_in }
+    }
+
+    /// Job number `n`.
+    #[must_use]
+    pub fn wanted(&self, n: u64) -> Wanted {
+        let mut dice = Dice::new(self.seed, 1_000 + n);
+        let work_ms = self.work_ms(&mut dice);
+        wanted(n, work_ms, &mut dice)
+    }
+
+    /// Most are short, so that a run holds many.
+    fn work_ms(&self, dice: &mut Dice) -> u64 {
+        match dice.between(0, LONG_ONE_IN - 1) {
+            0 => dice.between(1_000, 2_500),
+            _ if self.long_one_in < LONG_ONE_IN && dice.one_in(self.long_one_in) => {
+                dice.between(1_000, 2_500)
+            }
+            1..6 => dice.between(50, 300),
+            _ => dice.between(0, 20),
+        }
+    }
+}
+
+fn wanted(n: u64, work_ms: u64, dice: &mut Dice) -> Wanted {
     let millis = |dice: &mut Dice, to| Duration::from_millis(dice.between(0, to));
-    // Most are short, so that a run holds many; some must keep their lease.
-    let work_ms = match dice.between(0, 49) {
-        // Long enough that a worker must keep its lease, and gives it back when it is told to end.
-        0 => dice.between(1_000, 2_500),
-        1..6 => dice.between(50, 300),
-        _ => dice.between(0, 20),
-    };
     let what = match dice.between(0, 99) {
         0..6 => "fail-once",
         6..9 => "fail",
@@ -85,16 +126,16 @@ pub fn wanted(seed: u64, n: u64) -> Wanted {
     let mut repeats = Vec::new();
     while dice.one_in(8) {
         repeats.push(Repeat {
-            after: millis(&mut dice, 2_000),
-            way: way(&mut dice),
+            after: millis(dice, 2_000),
+            way: way(dice),
             is_other: dice.one_in(3),
         });
     }
     let priority = u8::try_from(dice.between(0, 9)).unwrap_or(5);
-    let run_after = dice.one_in(20).then(|| millis(&mut dice, 4_000));
+    let run_after = dice.one_in(20).then(|| millis(dice, 4_000));
     // After the time at which it may run: a job that cannot is malformed.
     let expires_from = run_after.unwrap_or_default() + Duration::from_millis(1);
-    let expires_after = dice.one_in(25).then(|| millis(&mut dice, 10_000));
+    let expires_after = dice.one_in(25).then(|| millis(dice, 10_000));
     Wanted {
         id: format!("j{n}"),
         payload: format!(r#"{{"do":"{what}","ms":{work_ms},"n":{n}}}"#),
@@ -106,9 +147,9 @@ pub fn wanted(seed: u64, n: u64) -> Wanted {
         run_after,
         expires_after: expires_after.map(|after| expires_from + after),
         max_attempts: 3,
-        way: way(&mut dice),
+        way: way(dice),
         repeats,
-        cancel_after: dice.one_in(25).then(|| millis(&mut dice, 1_500)),
+        cancel_after: dice.one_in(25).then(|| millis(dice, 1_500)),
     }
 }
 
@@ -159,17 +200,30 @@ fn later(first: Timestamp, after: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::{Timestamp, wanted};
+    use super::{Duration, Load, Timestamp};
 
     #[test]
     fn every_job_of_a_seed_can_be_submitted() {
+        let load = Load::new(3, 2_000, Duration::from_secs(10));
         for n in 0..2_000 {
-            let job = wanted(3, n);
-            assert_eq!(job, wanted(3, n));
+            let job = load.wanted(n);
+            assert_eq!(job, load.wanted(n));
             let run_after = job.run_after.unwrap_or_default();
             assert!(job.expires_after.is_none_or(|after| after > run_after));
             job.request(n % 2 == 0, Timestamp::from_millis(1_000_000))
                 .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_slow_load_has_long_jobs_too() {
+        let span = Duration::from_secs(100);
+        for jobs in [800, 2_000, 40_000] {
+            let load = Load::new(3, jobs, span);
+            let ms = |n| load.work_ms(&mut super::Dice::new(load.seed, n));
+            let long = (0..jobs).filter(|n| ms(*n) >= 1_000).count() as u64;
+            let least = (jobs / 50).max(120);
+            assert!((least..jobs / 3).contains(&long), "{long} of {jobs}");
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod dice;
 pub mod faults;
 mod foreign;
+mod heap;
 pub mod judge;
 pub mod load;
 pub mod members;

@@ -48,7 +48,7 @@ pub async fn play(arguments: &Arguments, folder: &Path) -> Result<Verdict> {
     let count = arguments.faults.unwrap_or_else(|| faults_in(arguments));
     fs::create_dir_all(runs::folder(folder)).context("make the folder of the runs")?;
     let stage = Stage::start(usize::from(arguments.replicas), folder).await?;
-    let submitter = Submitter::connect(arguments.seed, &stage.submitters_url()).await?;
+    let submitter = Submitter::connect(arguments.load(), &stage.submitters_url()).await?;
     let shape = Shape {
         count,
         span,

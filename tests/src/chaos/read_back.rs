@@ -63,7 +63,7 @@ pub async fn read_back(
     let (explained, gaps) = heard.explain(work_last);
     let seen = stage.tap.look(|book| book.subjects.clone());
     let evidence = Evidence {
-        seed: arguments.seed,
+        load: arguments.load(),
         servers: arguments.replicas,
         book,
         seen,

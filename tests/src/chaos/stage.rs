@@ -89,6 +89,7 @@ impl Stage {
     pub async fn start(replicas: usize, folder: &Path) -> Result<Self> {
         let options = ServerOptions {
             no_advertise: true,
+            profile: true,
             ..ServerOptions::default()
         };
         let (mut servers, client) = match replicas {

@@ -19,7 +19,7 @@ use crate::demo::clock;
 use crate::system::QUEUE;
 use crate::wait::until;
 
-use super::load::{Wanted, Way, wanted};
+use super::load::{Load, Wanted, Way};
 
 /// How long a submission by the SDK is tried.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -74,7 +74,7 @@ pub struct History {
 /// The submitters of a run.
 #[derive(Clone)]
 pub struct Submitter {
-    seed: u64,
+    load: Load,
     direct: Client,
     front: Client,
     plain: Broker,
@@ -86,7 +86,7 @@ impl Submitter {
     ///
     /// # Errors
     /// When nobody takes the connection.
-    pub async fn connect(seed: u64, url: &str) -> Result<Self> {
+    pub async fn connect(load: Load, url: &str) -> Result<Self> {
         let options = || {
             ConnectOptions::new()
                 .ignore_discovered_servers()
@@ -97,7 +97,7 @@ impl Submitter {
         let addresses: Vec<&str> = url.split(',').collect();
         let plain = options().connect(addresses).await.context("connect")?;
         Ok(Self {
-            seed,
+            load,
             front: client.front_door().with_patience(PATIENCE),
             direct: client.with_patience(PATIENCE),
             plain: Broker::new(plain, names).with_timeout(PLAIN),
@@ -143,7 +143,7 @@ impl Submitter {
     }
 
     async fn job(&self, n: u64) {
-        let job = wanted(self.seed, n);
+        let job = self.load.wanted(n);
         let first = Timestamp::from_millis(clock::now().unix_ms);
         self.ask(n, &job, (job.way, false), first).await;
         if let Some(after) = job.cancel_after {
