@@ -287,6 +287,13 @@ impl Process {
         }
     }
 
+    /// All that a process has written that has ended: waits a moment for the rest.
+    #[must_use]
+    pub fn heard_out(&self) -> Vec<Line> {
+        self.hear_out();
+        self.lines()
+    }
+
     /// The end of its output, for a message.
     #[must_use]
     pub fn tail(&self) -> String {

@@ -43,11 +43,13 @@ pub(super) async fn meddle(stage: &Stage, hand: Foreign, span: Duration) -> Resu
         }
         Foreign::LedgerAltered => {
             let alter = |config: &mut Config| config.allow_rollup = true;
-            alter_for(&context, (names.ledger(), span), alter).await
+            let field = (names.ledger(), "allow_rollup_hdrs");
+            alter_for(stage, &context, (field, span), alter).await
         }
         Foreign::WorkAltered => {
             let alter = |config: &mut Config| config.allow_atomic_publish = false;
-            alter_for(&context, (names.work(), span), alter).await
+            let field = (names.work(), "allow_atomic");
+            alter_for(stage, &context, (field, span), alter).await
         }
         Foreign::LeadersDeleted => delete(&context, names.leader_bucket()).await,
         Foreign::WorkersDeleted => delete(&context, names.workers_bucket()).await,
@@ -74,22 +76,25 @@ async fn consumer_is(
     .await
 }
 
-/// Alters a stream, and sets it back after `span`, whatever comes.
+/// Alters a field of a stream, and sets it back after `span`, whatever comes.
 async fn alter_for(
+    stage: &Stage,
     context: &Context,
-    (stream, span): (&str, Duration),
+    ((stream, field), span): ((&str, &str), Duration),
     alter: impl Fn(&mut Config),
 ) -> Result<String> {
     let found = context.get_stream(stream).await?;
     let as_it_was = found.cached_info().config.clone();
     let mut altered = as_it_was.clone();
     alter(&mut altered);
+    let place = stage.alterations.begin(stream, field);
     let asked = context.update_stream(altered).await;
     until(std::time::Instant::now() + span).await;
     eventually("the stream as it was", PATIENCE, async || {
         context.update_stream(as_it_was.clone()).await.map(drop)
     })
     .await?;
+    stage.alterations.end(place);
     asked.context("alter a stream")?;
     Ok(format!("{stream} was altered for {span:?}"))
 }

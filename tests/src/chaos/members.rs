@@ -15,12 +15,15 @@ use crate::runs;
 use crate::system::QUEUE;
 use crate::wait::{eventually, within};
 
+use super::altered::Alterations;
 use super::faults::Action;
 use super::stage::{LEASE_NAME, LEDGER_BYTES_MAX};
 
 /// How long a process that was told to end may take: a worker lets its jobs end first.
 const LEAVES_WITHIN: Duration = Duration::from_secs(20);
 
+/// SIGKILL's number.
+const KILL: i32 = Signal::KILL.as_raw();
 /// SIGTERM's number.
 const TERM: i32 = Signal::TERM.as_raw();
 
@@ -57,8 +60,12 @@ pub struct Member {
     folder: PathBuf,
     /// The addresses of its lines to the servers.
     urls: Vec<String>,
+    /// What explains that it ended by itself.
+    alterations: Alterations,
     process: Option<Process>,
     starts: usize,
+    /// When it was started last, since boot.
+    started: Duration,
     /// The processes that ended, and when at the latest.
     pub ended: Vec<(u32, Duration)>,
     /// When it stood still.
@@ -70,14 +77,21 @@ pub struct Member {
 impl Member {
     /// A member that does not run yet, and connects by these addresses.
     #[must_use]
-    pub fn new(name: &str, program: Program, folder: PathBuf, urls: Vec<String>) -> Self {
+    pub fn new(
+        (name, program): (&str, Program),
+        folder: PathBuf,
+        urls: Vec<String>,
+        alterations: Alterations,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             program,
             folder,
             urls,
+            alterations,
             process: None,
             starts: 0,
+            started: Duration::ZERO,
             ended: Vec::new(),
             pauses: Vec::new(),
             wrong: Vec::new(),
@@ -99,6 +113,7 @@ impl Member {
         if let Some((point, action)) = armed {
             command.env("FAIL_POINT", format!("{point}={}", action.as_str()));
         }
+        self.started = runs::now();
         self.process = Some(Process::start(&self.name, command)?);
         Ok(())
     }
@@ -136,10 +151,7 @@ impl Member {
             None => true,
         };
         if over {
-            if let Some(process) = &self.process {
-                let text = format!("{} ended by itself: {}", self.name, process.tail());
-                self.wrong.push(text);
-            }
+            self.ended_by_itself();
             self.bury();
             self.start(None)?;
         }
@@ -153,8 +165,12 @@ impl Member {
     /// When it cannot be started.
     pub async fn disarm(&mut self) -> Result<()> {
         if let Some(process) = &mut self.process {
-            if process.status()?.is_none() {
-                process.kill().await?;
+            match process.status()? {
+                None => {
+                    process.kill().await?;
+                }
+                Some(status) if status.signal() == Some(KILL) => {}
+                Some(_) => self.ended_by_itself(),
             }
             self.bury();
         }
@@ -175,6 +191,22 @@ impl Member {
     pub fn pid(&mut self) -> Result<u32> {
         let pid = self.running()?.pid().as_raw_nonzero().get();
         u32::try_from(pid).context("a process id is positive")
+    }
+
+    /// The process is over, and no signal of ours ended it: wrong, unless it says that it found what a
+    /// foreign hand had altered then.
+    fn ended_by_itself(&mut self) {
+        if let Some(process) = self.process.as_ref().filter(|_| !self.is_explained()) {
+            let text = format!("{} ended by itself: {}", self.name, process.tail());
+            self.wrong.push(text);
+        }
+    }
+
+    fn is_explained(&self) -> bool {
+        let lines = self.process.as_ref().map(Process::heard_out);
+        let lines = lines.unwrap_or_default();
+        let texts = lines.iter().map(|line| line.text.as_str());
+        (self.alterations).explain(texts, (self.started, runs::now()))
     }
 
     /// The process is over: keeps when, and what it said of a panic.
@@ -217,15 +249,16 @@ impl Member {
     pub async fn end(&mut self) -> Result<()> {
         let name = self.name.clone();
         if self.running()?.status()?.is_some() {
-            let text = format!("{name} ended by itself: {}", self.running()?.tail());
-            self.wrong.push(text);
+            self.ended_by_itself();
             self.bury();
             return Ok(());
         }
         let ended = self.running()?.terminate(LEAVES_WITHIN).await;
         match &ended {
             // One that has just been started does not listen to the signal yet.
-            Ok(status) if !status.success() && status.signal() != Some(TERM) => {
+            Ok(status)
+                if !status.success() && status.signal() != Some(TERM) && !self.is_explained() =>
+            {
                 self.wrong.push(format!("{name} was told to end: {status}"));
             }
             Ok(_) => {}
@@ -269,8 +302,15 @@ impl Member {
         let pid = self.pid()?;
         match action {
             Action::Kill => {
-                self.running()?.wait_exit(limit).await?;
+                let status = self.running()?.wait_exit(limit).await?;
+                let came = status.signal() == Some(KILL);
+                if !came {
+                    self.ended_by_itself();
+                }
                 self.bury();
+                if !came {
+                    bail!("{} ended before it came there: {status}", self.name);
+                }
             }
             Action::Stop => {
                 let raw = self.running()?.pid();

@@ -4,6 +4,7 @@
 //! Nothing here knows how the system works inside: it kills, cuts, listens and reads back. What a run
 //! must show stands in [`judge`], how much must have happened for it to count in [`valid`].
 
+pub mod altered;
 pub mod arguments;
 pub mod dice;
 pub mod faults;

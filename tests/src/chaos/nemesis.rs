@@ -22,6 +22,8 @@ use super::stage::{COORDINATORS, Seat, Servers, Stage, WORKERS};
 
 /// How long a process may take to come to the fail point that it was armed with.
 const COMES_WITHIN: Duration = Duration::from_secs(12);
+/// A coordinator that finds something altered ends within about so long of its start.
+const ENDS_WITHIN_MS: u64 = 1_500;
 /// A fault that waits longer for its turn is not done: what it hurts is hurt already.
 const TURN_WITHIN: Duration = Duration::from_secs(15);
 /// The same for servers, of which one is hurt at a time: they must also work in between.
@@ -185,9 +187,11 @@ fn seat(stage: &Stage, who: Who) -> Result<&Seat> {
     })
 }
 
-/// The process, once nobody else hurts it.
+/// The process, once nobody else hurts it; where it has ended by itself, that is kept, and it runs again.
 async fn member(stage: &Stage, who: Who) -> Result<MutexGuard<'_, Member>> {
-    within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await
+    let mut member = within("its turn", TURN_WITHIN, seat(stage, who)?.member.lock()).await?;
+    member.mend()?;
+    Ok(member)
 }
 
 fn lines(stage: &Stage, line: Line) -> Result<(&[Proxy], String)> {
@@ -310,10 +314,16 @@ async fn hurt_servers(stage: &Stage, fault: Fault) -> Result<Hurt> {
 
 async fn meddle(stage: &Stage, hand: Foreign, ms: u64) -> Result<Hurt> {
     // The broker is there meanwhile: what was done must be undone.
-    let _servers = within("its turn", SERVERS_WITHIN, stage.servers.lock()).await?;
+    let servers = within("its turn", SERVERS_WITHIN, stage.servers.lock()).await?;
     let hurt = Hurt::new(format!("{hand:?}"));
-    let seen = foreign::meddle(stage, hand, Duration::from_millis(ms)).await?;
-    Ok(hurt.saw(seen))
+    let seen = foreign::meddle(stage, hand, Duration::from_millis(ms)).await;
+    drop(servers);
+    // Whoever was started on what was altered ended by that.
+    rest(ENDS_WITHIN_MS).await;
+    for place in 0..COORDINATORS.len() {
+        member(stage, Who::Coordinator(place)).await?;
+    }
+    Ok(hurt.saw(seen?))
 }
 
 /// Parts a server from the two others. Returns how many bytes were held back.

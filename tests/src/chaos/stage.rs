@@ -19,6 +19,7 @@ use crate::system::QUEUE;
 use crate::tap::Tap;
 use crate::wait::{PATIENCE, eventually};
 
+use super::altered::Alterations;
 use super::members::{Member, Program};
 use super::wire::Wire;
 
@@ -73,6 +74,8 @@ pub struct Stage {
     pub tap: Tap,
     /// What passes on the wire of the work queue.
     pub wire: Wire,
+    /// What a foreign hand has altered.
+    pub alterations: Alterations,
     /// The coordinators in the order of their names.
     pub coordinators: Vec<Seat>,
     /// The workers in the order of their names.
@@ -111,13 +114,14 @@ impl Stage {
         let tap = Tap::open(&client, broker.names().ledger());
         let wire = Wire::open(&urls).await?;
         let submitters = lines(&ports).await?;
+        let alterations = Alterations::default();
         let mut seats = Vec::new();
         let coordinators = COORDINATORS.map(|name| (name, Program::Coordinator));
         let workers = WORKERS.map(|name| (name, Program::Worker));
-        for (name, program) in coordinators.into_iter().chain(workers) {
+        for who in coordinators.into_iter().chain(workers) {
             let lines = lines(&ports).await?;
             let urls = lines.iter().map(Proxy::url).collect();
-            let mut member = Member::new(name, program, folder.to_owned(), urls);
+            let mut member = Member::new(who, folder.to_owned(), urls, alterations.clone());
             member.start(None)?;
             let member = Mutex::new(member);
             seats.push(Seat { lines, member });
@@ -129,6 +133,7 @@ impl Stage {
             broker,
             tap,
             wire,
+            alterations,
             coordinators: seats,
             workers,
             submitters,

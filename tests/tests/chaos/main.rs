@@ -1,6 +1,8 @@
 //! A short run of chaos, so that the machinery and the promises are tried at each change. The long
 //! ones are `./x chaos`.
 
+mod altered;
+
 use tests::chaos::arguments::Arguments;
 use tests::chaos::play::play;
 use tests::chaos::report::report;
