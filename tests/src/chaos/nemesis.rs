@@ -27,7 +27,7 @@ const ENDS_WITHIN_MS: u64 = 1_500;
 /// A fault that waits longer for its turn is not done: what it hurts is hurt already.
 const TURN_WITHIN: Duration = Duration::from_secs(15);
 /// The same for servers, of which one is hurt at a time: they must also work in between.
-const SERVERS_WITHIN: Duration = Duration::from_secs(2);
+const SERVERS_WITHIN: Duration = Duration::from_secs(4);
 
 /// Plays the whole plan from `start` on. Returns the faults in the order of their ends.
 ///
@@ -321,7 +321,7 @@ async fn meddle(stage: &Stage, hand: Foreign, ms: u64) -> Result<Hurt> {
     // Whoever was started on what was altered ended by that.
     rest(ENDS_WITHIN_MS).await;
     for place in 0..COORDINATORS.len() {
-        member(stage, Who::Coordinator(place)).await?;
+        drop(member(stage, Who::Coordinator(place)).await?);
     }
     Ok(hurt.saw(seen?))
 }

@@ -10,6 +10,10 @@ use super::stage::{COORDINATORS, LEASE, WORKERS};
 /// The load runs alone for so long at first.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// One fault in so many is of a server, where there is one and where there are three: these stand
+/// still for seconds whenever one that leads a stream is hurt. In turn, so that some time lies between.
+const SERVERS_ONE_IN: [usize; 2] = [4, 5];
+
 /// How many faults, and of what sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
@@ -51,12 +55,10 @@ pub fn plan(seed: u64, shape: &Shape) -> Vec<Planned> {
         .into_iter()
         .enumerate()
         .map(|(n, at)| {
-            if !shape.may_end(at) {
-                let fault = fault_of(&mut dice, servers);
-                let fault = leaves_alive(fault, &mut dice);
-                return Planned { at, fault };
-            }
-            let fault = match dice.one_in(4) {
+            let of_server = n % SERVERS_ONE_IN[usize::from(servers > 1)] == 2;
+            let fault = match dice.one_in(3) {
+                _ if of_server => Some(server_fault(&mut dice, servers)),
+                _ if !shape.may_end(at) => None,
                 // A worker that is told to end gives back what it runs: rare enough otherwise.
                 _ if n % 10 == 9 => Some(Fault::Term {
                     who: Who::Worker(place(&mut dice, WORKERS.len())),
@@ -65,7 +67,11 @@ pub fn plan(seed: u64, shape: &Shape) -> Vec<Planned> {
                 true => armed.pop(),
                 false => None,
             };
-            let fault = fault.unwrap_or_else(|| fault_of(&mut dice, servers));
+            let fault = fault.unwrap_or_else(|| fault_of(&mut dice));
+            let fault = match shape.may_end(at) {
+                true => fault,
+                false => leaves_alive(fault, &mut dice),
+            };
             Planned { at, fault }
         })
         .collect()
@@ -96,10 +102,11 @@ fn place(dice: &mut Dice, count: usize) -> usize {
     usize::try_from(dice.between(0, count as u64 - 1)).unwrap_or_default()
 }
 
-fn fault_of(dice: &mut Dice, servers: usize) -> Fault {
+/// Of our processes, their lines, or what exists on the broker.
+fn fault_of(dice: &mut Dice) -> Fault {
     let down_ms = dice.between(0, 1_500);
-    match dice.between(0, 102) {
-        100.. => foreign(dice),
+    match dice.between(0, 72) {
+        70.. => foreign(dice),
         0..14 => Fault::Kill {
             who: who(dice),
             down_ms,
@@ -116,17 +123,16 @@ fn fault_of(dice: &mut Dice, servers: usize) -> Fault {
             who: who(dice),
             down_ms,
         },
-        40..70 => server_fault(dice, servers),
-        70..76 => Fault::Cut { line: line(dice) },
-        76..82 => Fault::BlackHole {
+        40..46 => Fault::Cut { line: line(dice) },
+        46..52 => Fault::BlackHole {
             line: line(dice),
             ms: dice.between(300, 5_000),
         },
-        82..87 => Fault::HalfOpen {
+        52..57 => Fault::HalfOpen {
             line: line(dice),
             ms: dice.between(300, 5_000),
         },
-        87..91 => Fault::Delay {
+        57..61 => Fault::Delay {
             line: line(dice),
             ms: dice.between(500, 3_000),
             by_ms: dice.between(20, 300),
@@ -193,7 +199,7 @@ fn server_fault(dice: &mut Dice, servers: usize) -> Fault {
         1 => Which::WorkLeader,
         _ => Which::Server(place(dice, servers)),
     };
-    if servers > 1 && dice.one_in(4) {
+    if servers > 1 && dice.one_in(5) {
         return partition(dice, which);
     }
     match dice.between(0, 9) {
@@ -244,6 +250,24 @@ mod tests {
         assert_eq!(plan(7, &SHAPE), plan(7, &SHAPE));
         assert_ne!(plan(7, &SHAPE), plan(8, &SHAPE));
         assert_eq!(plan(7, &SHAPE).len(), 50);
+    }
+
+    #[test]
+    fn servers_have_their_share() {
+        for (servers, least) in [(1, 50), (3, 22)] {
+            let count = 200;
+            let shape = Shape {
+                count,
+                servers,
+                ..SHAPE
+            };
+            for seed in 0..50 {
+                let all = plan(seed, &shape);
+                let of_servers = all.iter().filter(|planned| planned.fault.is_of_a_server());
+                let of_servers = of_servers.count();
+                assert!(of_servers >= least, "seed {seed}: {of_servers} of {count}");
+            }
+        }
     }
 
     #[test]

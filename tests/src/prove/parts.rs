@@ -52,13 +52,14 @@ struct Run {
 }
 
 /// Three servers stand still for some seconds whenever one that leads a stream dies, so that fewer
-/// jobs are accepted there in the same time.
-const FULL: [Run; 5] = [
+/// jobs are accepted there in the same time. All plans together promise a quarter more than the least.
+const FULL: [Run; 6] = [
     Run::new(1, 90_000, 4.5, 270),
     Run::new(1, 90_000, 4.5, 270),
     Run::new(1, 90_000, 4.5, 270),
-    Run::new(3, 100_000, 5.5, 240),
-    Run::new(3, 100_000, 5.5, 240),
+    Run::new(3, 66_000, 4.0, 200),
+    Run::new(3, 66_000, 4.0, 200),
+    Run::new(3, 66_000, 4.0, 200),
 ];
 const SHORT: [Run; 2] = [Run::new(1, 50_000, 3.0, 180), Run::new(3, 30_000, 2.0, 90)];
 
@@ -191,7 +192,11 @@ fn soak(minutes: f64, seed: u64, folder: &Path) -> Part {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, Kind, parts};
+    use std::time::Duration;
+
+    use super::super::tally::Tally;
+    use super::{FULL, Form, Kind, Run, SHORT, parts};
+    use crate::chaos::plan::{Shape, plan};
 
     #[test]
     fn every_part_has_a_name_of_its_own() {
@@ -204,6 +209,44 @@ mod tests {
         }
     }
 
+    /// Jobs, faults, and faults of one server and of three that the runs try.
+    fn promised(runs: &[Run], seed: u64) -> [u64; 4] {
+        let mut sums = [0; 4];
+        for (run, seed) in runs.iter().zip(seed..) {
+            let shape = Shape {
+                count: run.faults,
+                span: Duration::from_secs_f64(run.minutes * 60.0),
+                servers: usize::try_from(run.servers).unwrap(),
+                steady: None,
+            };
+            let all = plan(seed, &shape);
+            let of_servers = all.iter().filter(|planned| planned.fault.is_of_a_server());
+            sums[0] += run.jobs;
+            sums[1] += run.faults;
+            sums[if run.servers == 1 { 2 } else { 3 }] += of_servers.count() as u64;
+        }
+        sums
+    }
+
+    #[test]
+    fn the_plans_promise_a_quarter_more_than_the_least() {
+        let names = [
+            "jobs accepted by real servers",
+            "faults done to real processes",
+            "faults of one server",
+            "faults of three servers",
+        ];
+        for (form, runs) in [(Form::Full, FULL.as_slice()), (Form::Short, &SHORT)] {
+            let least = Tally::default().least(form);
+            for seed in [1, 100, 4_711] {
+                for (name, promised) in names.into_iter().zip(promised(runs, seed)) {
+                    let least = least.iter().find(|least| least.what == name).unwrap().least;
+                    assert!(promised * 4 >= least * 5, "{name}: {promised} for {least}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn each_run_of_chaos_has_a_seed_of_its_own() {
         let all = parts(Form::Full, 7, "somewhere".as_ref());
@@ -212,6 +255,6 @@ mod tests {
             .filter(|part| part.kind == Kind::Chaos)
             .map(|part| part.order.words[3].as_str())
             .collect();
-        assert_eq!(seeds, ["7", "8", "9", "10", "11"]);
+        assert_eq!(seeds, ["7", "8", "9", "10", "11", "12"]);
     }
 }
