@@ -7,6 +7,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 
+mod clocks;
 mod deleted;
 mod disk;
 mod drift;
