@@ -161,3 +161,16 @@ fn dev_env() -> Vec<(String, String)> {
     }
     pairs
 }
+
+/// What a server has acknowledged is on its disk, also when its power is cut.
+#[test]
+fn the_servers_sync_before_they_acknowledge() {
+    for name in ["single", "cluster-1", "cluster-2", "cluster-3"] {
+        let file = folder().join(format!("server/{name}.conf"));
+        let text = std::fs::read_to_string(file).expect("the file");
+        let syncs = text
+            .lines()
+            .any(|line| line.trim() == "sync_interval: always");
+        assert!(syncs, "{name}.conf does not say `sync_interval: always`");
+    }
+}

@@ -212,6 +212,10 @@ impl IdentityProvider for ExplicitIdentity {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{Read, Seek};
+    use std::sync::Arc;
+
     use nats_config::connection::Environment;
 
     use super::{
@@ -259,6 +263,28 @@ mod tests {
         assert!(!identity.group_is_named());
         let refused = provider.require_group().identity().unwrap_err().to_string();
         assert!(refused.contains("KUBERNETES_CLUSTER"), "{refused}");
+    }
+
+    /// What is logged when this one tells who it is.
+    fn logged(provider: &EnvironmentIdentity) -> String {
+        let mut file = tempfile::tempfile().expect("a file");
+        let log: Arc<File> = Arc::new(file.try_clone().expect("a second handle"));
+        let subscriber = tracing_subscriber::fmt().with_writer(log).finish();
+        tracing::subscriber::with_default(subscriber, || told(provider));
+        let mut text = String::new();
+        file.rewind().expect("the file");
+        file.read_to_string(&mut text).expect("the log");
+        text
+    }
+
+    #[test]
+    fn the_default_group_warns() {
+        let text = logged(&of([("HOSTNAME", "pod-1")]));
+        for words in ["WARN", "no group is named", "KUBERNETES_CLUSTER"] {
+            assert!(text.contains(words), "no `{words}` in: {text}");
+        }
+        let named = of([("HOSTNAME", "pod-1"), ("CLUSTER_NAME", "eu")]);
+        assert_eq!(logged(&named), "");
     }
 
     #[test]

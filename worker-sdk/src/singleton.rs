@@ -447,3 +447,45 @@ async fn launch(setup: Setup) -> Result<Singleton, SingletonError> {
         ended,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Singleton, SingletonBuilder, SingletonError};
+    use crate::identity::Identity;
+
+    fn key(builder: &SingletonBuilder, group: &str) -> Result<String, SingletonError> {
+        let identity = Identity::new("node-a", group)?;
+        Ok(builder.election(&identity)?.key)
+    }
+
+    #[test]
+    fn the_group_is_part_of_the_key_unless_it_is_global() {
+        for group in ["eu", "us"] {
+            let grouped = key(&Singleton::in_group("report"), group).expect("a key");
+            assert_eq!(grouped, format!("group.{group}.report"));
+            let global = key(&Singleton::global("report"), group).expect("a key");
+            assert_eq!(global, "global.report");
+        }
+        let dotted = key(&Singleton::in_group("eu.report"), "eu");
+        assert!(matches!(dotted, Err(SingletonError::Name(_))), "{dotted:?}");
+    }
+
+    #[test]
+    fn a_wind_up_must_leave_room_for_a_renewal() {
+        // Of the trusted 14 s, a renewal and its repeat may take 5.
+        let wind_up = |seconds| {
+            let builder = Singleton::in_group("report").wind_up(Duration::from_secs(seconds));
+            builder.checked_wind_up()
+        };
+        assert_eq!(wind_up(8).ok(), Some(Duration::from_secs(8)));
+        for refused in [0, 9, 60] {
+            let refused = wind_up(refused);
+            assert!(
+                matches!(refused, Err(SingletonError::WindUp)),
+                "{refused:?}"
+            );
+        }
+    }
+}
