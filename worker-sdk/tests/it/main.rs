@@ -6,6 +6,7 @@ mod outage;
 mod redelivery;
 mod roles;
 mod running;
+mod singletons;
 mod stopping;
 mod support;
 mod talking;
