@@ -4,5 +4,6 @@
 
 mod dependencies;
 mod docs;
+mod replaces;
 mod source;
 mod tree;
