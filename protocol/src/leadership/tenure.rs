@@ -84,6 +84,12 @@ impl Tenure {
         self.resigning.is_some()
     }
 
+    /// Whether the next write does more than renew: then it does not wait for its time.
+    fn is_pressed(&self) -> bool {
+        let advances = self.advance.is_some_and(|floor| self.epoch <= floor);
+        self.raise || advances || self.resigning.is_some()
+    }
+
     pub(super) const fn standing(&self) -> Standing {
         match self.phase {
             _ if self.resigning.is_some() => Standing::Resigning(self.epoch),
@@ -254,11 +260,7 @@ impl Contest {
             None => self.begin(now, (revision, epoch, acquired), write),
         }
         self.highest = self.highest.max(epoch);
-        if self
-            .tenure
-            .as_ref()
-            .is_some_and(|tenure| tenure.raise || tenure.resigning.is_some())
-        {
+        if self.tenure.as_ref().is_some_and(Tenure::is_pressed) {
             self.writing.due = now;
         }
         self.watch_trust(now, effects);

@@ -1,5 +1,7 @@
 //! The holder: trust, suspension, new epochs, release.
 
+use std::time::Duration;
+
 use super::play::{Play, record, released, seen};
 use crate::answer::Answer;
 use crate::leadership::{EPOCH_MAX, Input, Mode, Observation, Standing};
@@ -56,6 +58,32 @@ fn a_renewal_that_arrives_after_trust_ended_suspends_first() {
         text,
         "distrust | suspended e1 | trust e1 until 2650 | resumed e1"
     );
+}
+
+#[test]
+fn the_least_trust_that_a_renewal_found_is_kept() {
+    let mut play = Play::leading(Mode::Fenced);
+    let least = |play: &Play| play.contest().tally().trust_left_min;
+    assert_eq!(least(&play), None);
+    assert_eq!(play.tick(250), "write over #1: n2 e1 held");
+    play.stored(440, 2, 2);
+    assert_eq!(least(&play), Some(Duration::from_millis(910)));
+    assert_eq!(play.tick(500), "write over #2: n3 e1 held");
+    play.stored(510, 3, 3);
+    assert_eq!(least(&play), Some(Duration::from_millis(910)));
+    // What is written after trust has ended is no renewal in time.
+    assert_eq!(
+        play.tick(1_850),
+        "distrust | suspended e1 | read 2 | write over #3: n4 e1 held"
+    );
+    play.stored(1_851, 4, 4);
+    let tally = play.contest().tally();
+    assert_eq!(tally.trust_left_min, Some(Duration::from_millis(910)));
+    assert_eq!((tally.acquired, tally.suspended, tally.stored), (1, 1, 4));
+    // Nor is one that is not remembered.
+    let text = play.read(3_150, 2, seen(5, &record("ME", 900, 1)));
+    assert_eq!(text, "write over #5: n5 e1 held");
+    assert_eq!(least(&play), Some(Duration::from_millis(910)));
 }
 
 #[test]
@@ -200,6 +228,33 @@ fn a_new_epoch_is_above_floor_and_own_and_ends_the_old_permits() {
     assert_eq!(play.tick(213), "read 2");
     let text = play.read(214, 2, seen(3, &record("ME", 3, 9)));
     assert_eq!(text, "trust e9 until 1363 | advanced e9 | leader me e9");
+}
+
+/// It is not taken for the new one, and the new one is written as soon as it is answered.
+#[test]
+fn a_new_epoch_waits_for_the_renewal_under_way_and_no_longer() {
+    let mut play = Play::leading(Mode::Fenced);
+    assert_eq!(play.tick(250), "write over #1: n2 e1 held");
+    assert_eq!(play.at(251, Input::Advance(Epoch::default())), "");
+    assert_eq!(
+        play.stored(252, 2, 2),
+        "trust e1 until 1600 | write over #2: n3 e2 held"
+    );
+    let text = play.stored(253, 3, 3);
+    assert_eq!(text, "trust e2 until 1602 | advanced e2 | leader me e2");
+    assert_eq!(play.wakes(), 502, "the next renewal comes in its time");
+}
+
+#[test]
+fn one_who_leads_not_yet_or_no_longer_takes_no_new_epoch() {
+    let refused = "not advanced: take a new epoch: this process does not lead";
+    let mut play = Play::leading(Mode::Fenced);
+    play.at(10, Input::Resign);
+    assert_eq!(play.at(11, Input::Advance(Epoch::default())), refused);
+    // A strict winner waits until every older trust has ended.
+    let (mut play, _) = Play::standing(Mode::Strict, Observation::deleted(Sequence::new(6)));
+    assert_eq!(play.stored(10, 1, 7), "leader me e1");
+    assert_eq!(play.at(11, Input::Advance(Epoch::default())), refused);
 }
 
 #[test]
