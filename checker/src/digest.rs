@@ -102,7 +102,18 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         let json = serde_json::to_string(&digest).unwrap();
         assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), digest);
-        assert!("+c62272e07bb014262b821756295c58".parse::<Digest>().is_err());
-        assert!("x".parse::<Digest>().is_err());
+        assert_eq!(format!("{digest:?}"), digest.to_string());
+    }
+
+    #[test]
+    fn nothing_but_32_hex_digits_is_one() {
+        let digits = "6c62272e07bb014262b821756295c58d";
+        assert!(digits.parse::<Digest>().is_ok());
+        let refused = |text: &str| assert!(text.parse::<Digest>().is_err(), "{text}");
+        refused(&digits[1..]);
+        refused(&format!("{digits}0"));
+        for other in ["+", "g", " "] {
+            refused(&digits.replacen('6', other, 1));
+        }
     }
 }

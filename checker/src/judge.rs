@@ -174,3 +174,29 @@ impl Judge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::id::Namespace;
+    use protocol::number::Sequence;
+    use protocol::subject::Subjects;
+    use protocol::time::Timestamp;
+
+    use super::{Judge, Record};
+
+    #[test]
+    fn it_says_how_far_it_has_read() {
+        let mut judge = Judge::of_ledger(Subjects::new(Namespace::default()));
+        assert_eq!(judge.last(), Sequence::new(0));
+        for sequence in [1, 2] {
+            judge.record(&Record {
+                sequence: Sequence::new(sequence),
+                time: Timestamp::from_millis(0),
+                subject: "jobs.config.q.1",
+                header: &|_| None,
+                payload: b"{}",
+            });
+            assert_eq!(judge.last(), Sequence::new(sequence));
+        }
+    }
+}

@@ -96,11 +96,12 @@ impl Job {
         matches!(self.stage, Stage::Ended { .. })
     }
 
-    /// Whether this attempt is one that may be under way now.
+    /// Whether this attempt is one that may be under way now; that of a job which a newer version
+    /// wrote is not judged.
     pub(crate) fn awaits(&self, attempt: Attempt) -> bool {
         match self.stage {
             Stage::Open => attempt == self.last.next(),
-            Stage::Newer => attempt > self.last,
+            Stage::Newer => true,
             Stage::Early | Stage::Malformed | Stage::Ended { .. } => false,
         }
     }

@@ -191,3 +191,56 @@ impl Docket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::number::Sequence;
+
+    use super::{Docket, Figures, Place, SHOWN_MAX};
+    use crate::rule::Rule;
+
+    fn place(sequence: u64) -> Place<'static> {
+        Place {
+            of: "ledger",
+            sequence: Sequence::new(sequence),
+            subject: "jobs.submit.q.a",
+        }
+    }
+
+    #[test]
+    fn all_violations_are_counted_and_the_first_ones_shown() {
+        let mut docket = Docket::default();
+        for sequence in 1..=25 {
+            docket.checked(&[Rule::Gapless, Rule::Known]);
+            docket.wrong(Rule::Known, place(sequence), "no rule makes this subject");
+        }
+        let report = docket.report(Figures::default());
+        assert!(!report.good);
+        assert_eq!(report.broken(), [Rule::Known]);
+        let known = report.on(Rule::Known);
+        assert_eq!((known.checked, known.violations), (25, 25));
+        assert_eq!(known.shown.len(), SHOWN_MAX);
+        assert_eq!(known.shown[19].place, "ledger #20 jobs.submit.q.a");
+        let gapless = report.on(Rule::Gapless);
+        assert_eq!((gapless.checked, gapless.violations), (25, 0));
+        assert_eq!(report.on(Rule::Valid).checked, 0);
+    }
+
+    #[test]
+    fn a_report_names_each_rule_and_what_broke_it() {
+        let mut docket = Docket::default();
+        docket.checked(&[Rule::Gapless]);
+        docket.wrong(Rule::Gapless, place(3), "stands behind #7");
+        let text = docket.report(Figures::default()).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), Rule::ALL.len() + 1);
+        assert_eq!(
+            lines[..3],
+            [
+                "G1 no record is missing: 1 checked, 1 violations",
+                "    ledger #3 jobs.submit.q.a: stands behind #7",
+                "F1 every record is one that a rule makes: 0 checked, 0 violations",
+            ]
+        );
+    }
+}

@@ -174,5 +174,7 @@ mod tests {
     fn each_rule_has_a_name_of_its_own() {
         let ids: BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.id()).collect();
         assert_eq!(ids.len(), Rule::ALL.len());
+        let titles: BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.title()).collect();
+        assert_eq!(titles.len(), Rule::ALL.len());
     }
 }

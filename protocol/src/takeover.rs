@@ -12,6 +12,8 @@
 //! A worker records its outcome before it acks, and we list before the barrier: a job that is
 //! missing from the list has its outcome before the barrier or was never dispatched.
 
+use std::cmp::Ordering;
+
 use crate::answer::Answer;
 use crate::number::{Epoch, Sequence};
 use crate::subject::{AttemptName, FENCE_LEN, Subjects, WorkSubject};
@@ -217,11 +219,14 @@ impl Takeover {
     /// The ledger is folded up to `folded`. `is_read` tells whether it is known what a listed job
     /// is: one whose key is not known yet might run beside another of its key.
     pub fn caught_up(&mut self, folded: Sequence, is_read: impl Fn(&AttemptName) -> bool) -> Next {
+        #[cfg(feature = "planted")]
+        if matches!(&self.stage, Stage::CatchingUp { listed, .. } if listed.is_nothing()) {
+            return Next::Wait;
+        }
         match &mut self.stage {
             Stage::CatchingUp { listed, barrier }
                 if folded >= *barrier
-                    && (planted!(UnreadIsLed) || listed.attempts.iter().all(is_read))
-                    && !(planted!(BarrierFirst) && listed.strangers == u64::MAX) =>
+                    && (planted!(UnreadIsLed) || listed.attempts.iter().all(is_read)) =>
             {
                 Next::Lead(take(listed))
             }
@@ -244,6 +249,10 @@ impl Listed {
             old_fences: Vec::new(),
             strangers: u64::MAX,
         }
+    }
+
+    const fn is_nothing(&self) -> bool {
+        self.strangers == u64::MAX
     }
 }
 
@@ -292,13 +301,13 @@ pub fn read_listing(
     for subject in listing {
         match subjects.parse_work(subject) {
             WorkSubject::Work(name) => listed.attempts.push(name),
-            WorkSubject::Fence { epoch: of, .. } if of == epoch => own += 1,
-            WorkSubject::Fence { epoch: of, .. } if of < epoch => {
-                if listed.old_fences.last() != Some(&of) {
-                    listed.old_fences.push(of);
-                }
-            }
-            WorkSubject::Fence { .. } | WorkSubject::Unknown => listed.strangers += 1,
+            WorkSubject::Fence { epoch: of, .. } => match of.cmp(&epoch) {
+                Ordering::Equal => own += 1,
+                Ordering::Less if listed.old_fences.last() == Some(&of) => {}
+                Ordering::Less => listed.old_fences.push(of),
+                Ordering::Greater => listed.strangers += 1,
+            },
+            WorkSubject::Unknown => listed.strangers += 1,
         }
     }
     listed.old_fences.sort_unstable();
@@ -308,7 +317,7 @@ pub fn read_listing(
 
 #[cfg(test)]
 mod tests {
-    use super::{Next, Step, Takeover, WorkTail, read_listing};
+    use super::{Next, Step, Takeover, WorkTail, first_sequence, read_listing};
     use crate::answer::Answer;
     use crate::id::Namespace;
     use crate::number::{Epoch, Sequence};
@@ -431,6 +440,17 @@ mod tests {
         assert_eq!(listed.old_fences, [Epoch::new(1), Epoch::new(2)]);
         assert_eq!((listed.strangers, listed.fence_last), (2, last));
         assert!(listed.attempts.is_empty());
+    }
+
+    #[test]
+    fn a_work_queue_made_anew_begins_above_all_that_an_older_epoch_expects() {
+        let first = |epoch| first_sequence(Epoch::new(epoch)).get();
+        assert_eq!(first(1), 1 << 32);
+        assert_eq!(first(7), 7 << 32);
+        // A forged epoch is not shifted out of the numbers that a server takes.
+        let highest = first(u64::from(u32::MAX) / 2);
+        assert_eq!(first(u64::MAX), highest);
+        assert!(highest > first(u64::from(u32::MAX) / 2 - 1) && i64::try_from(highest).is_ok());
     }
 
     #[test]

@@ -213,7 +213,8 @@ impl Window {
             return Landing::Waits;
         };
         let is_unexplained = first == Some(Refusal::WrongLast) && !planted!(UnexplainedIsResent);
-        if is_unexplained || stored.is_some_and(|(_, at)| at > expected.next()) {
+        // One that is stored behind a refused one found its place by somebody else's write.
+        if is_unexplained || stored.is_some_and(|(_, at)| at > expected) {
             return Landing::InDoubt(format!(
                 "a write that expected {expected} was refused, and none of ours explains it"
             ));

@@ -1,6 +1,7 @@
 //! Reads a case, a line each for what was stored or seen, and has it judged.
 //!
-//! Sequences count on and the clock moves by 1 ms a line; `@7` in front sets a sequence. The lines:
+//! Sequences count on and the clock moves by 1 ms a line; `@7` in front sets a sequence, `=` in front
+//! of all lets the clock stand still. The lines:
 //!
 //! * ledger: `config QUEUE JSON`, `submit QUEUE ID [HEADER=VALUE…] [payload=TEXT]`,
 //!   `outcome QUEUE ACCEPTED ATTEMPT ID STATUS [permanent]` or a body for the status,
@@ -73,7 +74,10 @@ impl Script {
     }
 
     fn line(&mut self, line: &str) {
-        self.now += 1;
+        let line = line.strip_prefix("= ").unwrap_or_else(|| {
+            self.now += 1;
+            line
+        });
         let (at, line) = match line.strip_prefix('@') {
             Some(rest) => {
                 let (at, line) = rest.split_once(' ').expect("a line behind its place");

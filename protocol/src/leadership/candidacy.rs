@@ -1,6 +1,7 @@
 //! The observer's and the candidate's part: what stands at the key, since when, and from when it may
 //! be replaced.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::beats::Look;
@@ -31,18 +32,19 @@ impl Contest {
             self.news(now, observation, effects);
             return;
         };
-        if observation.revision == known {
-            self.behind_since = None;
-            self.reading.unchanged(now, &self.rules.timings);
-        } else if observation.revision > known {
-            self.news(now, observation, effects);
-        } else if self.went_back(now) {
-            self.seen = None;
-            self.end(now, End::Lost(LostReason::WentBack), effects);
-            self.news(now, observation, effects);
-        } else {
+        match observation.revision.cmp(&known) {
+            Ordering::Equal => {
+                self.behind_since = None;
+                self.reading.unchanged(now, &self.rules.timings);
+            }
+            Ordering::Greater => self.news(now, observation, effects),
+            Ordering::Less if self.went_back(now) => {
+                self.seen = None;
+                self.end(now, End::Lost(LostReason::WentBack), effects);
+                self.news(now, observation, effects);
+            }
             // An older state than one already seen: the answer of a deposed stream leader.
-            self.reading.failed(now, &self.rules.timings);
+            Ordering::Less => self.reading.failed(now, &self.rules.timings),
         }
     }
 
@@ -231,6 +233,6 @@ impl Contest {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
             });
         let span = u64::try_from(self.rules.detection.spread.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos((hash >> 16) % span.max(1))
+        Duration::from_nanos(hash % span.max(1))
     }
 }

@@ -44,3 +44,25 @@ impl fmt::Display for Moment {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Moment;
+
+    #[test]
+    fn it_is_shown_in_seconds_and_stays_within_what_there_is() {
+        let moment = Moment::from_nanos(12_000_034_999);
+        assert_eq!(moment.to_string(), "12.000034s");
+        let last = Moment::from_nanos(u64::MAX);
+        assert_eq!(
+            (
+                last.after(Duration::from_nanos(1)),
+                moment.after(Duration::MAX)
+            ),
+            (last, last)
+        );
+        assert_eq!(moment.since(last), Duration::ZERO);
+    }
+}

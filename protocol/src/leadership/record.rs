@@ -201,7 +201,10 @@ pub(super) fn is_name(text: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{LeaseRecord, LeaseState, RecordError};
+    use super::{
+        EPOCH_MAX, Incarnation, IncarnationError, LEASE_MAX, LeaseRecord, LeaseState,
+        RECORD_BYTES_MAX, RecordError,
+    };
     use crate::number::Epoch;
     use crate::time::Timestamp;
 
@@ -232,6 +235,43 @@ mod tests {
         let text = r#"{"v":1,"holder":"node-a","incarnation":"Kq3","nonce":7,"epoch":5,"lease_ms":15000,"state":"held","rank":3}"#;
         let read = LeaseRecord::parse(text.as_bytes()).unwrap();
         assert_eq!((read.epoch, read.host.as_str()), (Epoch::new(5), ""));
+    }
+
+    #[test]
+    fn what_a_record_may_just_hold_is_read() {
+        let read = |from: &str, to: &str| LeaseRecord::parse(TEXT.replace(from, to).as_bytes());
+        assert_eq!(read(":5,", ":9007199254740991,").unwrap().epoch, EPOCH_MAX);
+        assert_eq!(read("15000", "3600000").unwrap().lease(), LEASE_MAX);
+        let longest = "n".repeat(256);
+        assert_eq!(read("node-a", &longest).unwrap().holder, longest);
+        assert_eq!(
+            read("node-a", &format!("{longest}n")),
+            Err(RecordError::Range("holder"))
+        );
+        let padding = RECORD_BYTES_MAX - TEXT.len();
+        let full = TEXT.replace("a.example", &format!("a.example{}", "e".repeat(padding)));
+        assert_eq!(full.len(), RECORD_BYTES_MAX);
+        assert!(LeaseRecord::parse(full.as_bytes()).is_ok());
+        assert_eq!(
+            LeaseRecord::parse(full.replace("a.example", "a.examplee").as_bytes()),
+            Err(RecordError::Range("size"))
+        );
+    }
+
+    #[test]
+    fn an_incarnation_is_one_short_token() {
+        let longest = "i".repeat(64);
+        for text in ["a", "Z9", "_", "-", "a_b-c", &longest] {
+            let incarnation: Incarnation = text.parse().unwrap();
+            assert_eq!(
+                (incarnation.as_str(), incarnation.to_string().as_str()),
+                (text, text)
+            );
+        }
+        let too_long = "i".repeat(65);
+        for text in ["", "a.b", "a b", "ä", ">", &too_long] {
+            assert_eq!(text.parse::<Incarnation>(), Err(IncarnationError), "{text}");
+        }
     }
 
     #[test]

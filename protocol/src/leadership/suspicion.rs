@@ -190,7 +190,7 @@ pub(super) enum Quiet {
 mod tests {
     use std::time::Duration;
 
-    use super::{Moment, PingAnswer, Quiet, Suspicion, Verdict};
+    use super::{Moment, PINGS_MAX, PingAnswer, Quiet, Suspicion, Verdict};
 
     const EVERY: Duration = Duration::from_millis(25);
 
@@ -246,6 +246,58 @@ mod tests {
             bench.ping(PingAnswer::Alive, Quiet::Short),
             Verdict::Withdrawn
         );
+    }
+
+    #[test]
+    fn one_death_is_confirmed_once() {
+        let mut bench = Bench::new();
+        bench.ping(PingAnswer::Alive, Quiet::Short);
+        bench.ping(PingAnswer::NoResponders, Quiet::Short);
+        let verdict = bench.ping(PingAnswer::NoResponders, Quiet::Short);
+        assert_eq!(verdict, Verdict::Confirmed);
+        let since = bench.suspicion.confirmed();
+        let verdict = bench.ping(PingAnswer::NoResponders, Quiet::Short);
+        assert_eq!(
+            (verdict, bench.suspicion.confirmed()),
+            (Verdict::Unchanged, since)
+        );
+    }
+
+    #[test]
+    fn two_silences_closer_than_the_distance_are_one() {
+        let mut bench = Bench::new();
+        bench.ping(PingAnswer::Alive, Quiet::Short);
+        for (millis, verdict) in [
+            (0, Verdict::Unchanged),
+            (24, Verdict::Unchanged),
+            (25, Verdict::Confirmed),
+        ] {
+            let now = Moment::default().after(Duration::from_millis(100 + millis));
+            let (number, _) = bench.suspicion.ping(now, EVERY).unwrap();
+            let answer = (number, PingAnswer::NoResponders);
+            let found = bench.suspicion.answered(now, answer, (EVERY, Quiet::Short));
+            assert_eq!(found, verdict, "after {millis} ms");
+        }
+    }
+
+    #[test]
+    fn so_many_pings_may_be_under_way_and_older_ones_are_forgotten() {
+        for (pings, oldest) in [(1, 1), (PINGS_MAX, 1), (PINGS_MAX + 1, 2)] {
+            for number in [oldest - 1, oldest] {
+                let mut bench = Bench::new();
+                for _ in 0..pings {
+                    bench.suspicion.ping(bench.now, EVERY).unwrap();
+                }
+                let alive = (number, PingAnswer::Alive);
+                let found = (EVERY, Quiet::Short);
+                bench.suspicion.answered(bench.now, alive, found);
+                assert_eq!(
+                    bench.suspicion.heard,
+                    number == oldest,
+                    "{number} of {pings}"
+                );
+            }
+        }
     }
 
     #[test]

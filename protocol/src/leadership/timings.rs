@@ -137,7 +137,7 @@ impl LeaseTimings {
 
 #[cfg(test)]
 mod tests {
-    use super::{LeaseTimings, TimingsError};
+    use super::{LEASE_MAX, LeaseTimings, TimingsError};
     use std::time::Duration;
 
     #[test]
@@ -151,6 +151,44 @@ mod tests {
         }
         assert!(LeaseTimings::stable().survives_broker_crash());
         assert!(!LeaseTimings::quick().survives_broker_crash());
+    }
+
+    /// Each relation holds with the last value that it allows, and not with the next.
+    #[test]
+    fn a_relation_that_just_holds_is_accepted() {
+        let millis = Duration::from_millis;
+        let check = |change: fn(&mut LeaseTimings), expected: Result<(), TimingsError>| {
+            let mut timings = LeaseTimings::stable();
+            change(&mut timings);
+            assert_eq!(timings.validate(), expected, "{timings:?}");
+        };
+        check(|t| t.lease = LEASE_MAX, Ok(()));
+        check(
+            |t| t.lease = LEASE_MAX + Duration::from_millis(1),
+            Err(TimingsError::Lease),
+        );
+        check(|t| t.request = Duration::from_millis(5_999), Ok(()));
+        check(|t| t.renew = Duration::from_secs(5), Ok(()));
+        check(
+            |t| t.renew = Duration::from_millis(5_001),
+            Err(TimingsError::TooFewRenewals),
+        );
+        let outlasts = |lease| {
+            let timings = LeaseTimings {
+                lease,
+                ..LeaseTimings::stable()
+            };
+            timings.survives_broker_crash()
+        };
+        // 2 s to the renewal, 1.5 s for it, 9 s without a stream leader, 1 s of margin.
+        assert!(outlasts(millis(13_500)) && !outlasts(millis(13_499)));
+    }
+
+    #[test]
+    fn an_observer_waits_a_hundredth_longer_than_the_lease() {
+        let outwait = LeaseTimings::outwait(Duration::from_secs(15));
+        assert_eq!(outwait, Duration::from_millis(15_150));
+        assert_eq!(LeaseTimings::outwait(Duration::MAX), Duration::MAX);
     }
 
     #[test]

@@ -95,3 +95,47 @@ impl Writing {
         self.unanswered.push_back(write);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Early, Over, Pending, Purpose, UNANSWERED_MAX, Writing};
+    use crate::leadership::Moment;
+    use crate::number::{Epoch, Sequence};
+
+    fn write(nonce: u64) -> Pending {
+        let (over, early) = (Over::Lease, Early::No);
+        Pending {
+            nonce,
+            purpose: Purpose::Acquire { over, early },
+            epoch: Epoch::new(1),
+            expected: Sequence::new(1),
+            sent: Moment::default(),
+            deadline: Moment::default(),
+        }
+    }
+
+    #[test]
+    fn so_many_unanswered_writes_are_remembered_and_no_more() {
+        let last = u64::try_from(UNANSWERED_MAX).unwrap() + 1;
+        let mut writing = Writing::default();
+        (1..=last).for_each(|nonce| writing.remember(write(nonce)));
+        let known = |nonce| writing.recognise(nonce).is_some();
+        let known: Vec<bool> = (1..=last).map(known).collect();
+        assert!(
+            !known[0] && known[1..].iter().all(|known| *known),
+            "{known:?}"
+        );
+    }
+
+    #[test]
+    fn a_write_is_recognised_once() {
+        let mut writing = Writing {
+            pending: Some(write(7)),
+            ..Writing::default()
+        };
+        assert!(writing.take(6).is_none() && writing.recognise(6).is_none());
+        writing.lose_sight();
+        assert!(writing.pending.is_none() && writing.recognise(7).is_some());
+        assert!(writing.recognise(7).is_none());
+    }
+}

@@ -246,6 +246,46 @@ mod tests {
     }
 
     #[test]
+    fn an_eighth_of_a_short_lease_and_a_second_of_a_long_one_are_left_unused() {
+        for (length, trusted) in [(800, 700), (4_000, 3_500), (8_000, 7_000), (60_000, 59_000)] {
+            let length = Duration::from_millis(length);
+            let lease = Lease::new(at(5), length);
+            assert_eq!(lease.deadline(), at(5 + trusted), "{length:?}");
+            assert_eq!(lease.progress_due(), at(5).after(length / 3));
+        }
+    }
+
+    #[test]
+    fn an_ended_lease_is_neither_extended_nor_ended_later() {
+        let mut lease = Lease::new(at(0), LEASE);
+        lease.progress_sent(Ask(1), at(10_000));
+        lease.end(at(12_000));
+        assert!(lease.holds(at(11_999)) && !lease.holds(at(12_000)));
+        assert!(!lease.progress_confirmed(Ask(1), at(12_000)));
+        lease.end(at(13_000));
+        assert_eq!(lease.deadline(), at(12_000));
+    }
+
+    #[test]
+    fn a_confirmation_of_what_was_not_asked_extends_nothing() {
+        let mut lease = Lease::new(at(0), LEASE);
+        for (ask, sent) in [(1, 1_000), (2, 2_000), (3, 3_000)] {
+            lease.progress_sent(Ask(ask), at(sent));
+        }
+        for (ask, deadline) in [(4, 29_000), (1, 29_000), (2, 31_000), (3, 32_000), (2, 32_000)] {
+            assert!(!lease.progress_confirmed(Ask(ask), at(4_000)));
+            assert_eq!(lease.deadline(), at(deadline), "the last two are known, and not {ask}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_follows_is_backed_for_as_long_as_the_one_before() {
+        let backed = |stored| Lease::new(at(40_000), LEASE).backed(at(stored));
+        assert_eq!(backed(0).following(&backed(20_000)).deadline(), at(49_000));
+        assert_eq!(backed(20_000).following(&backed(0)).deadline(), at(49_000));
+    }
+
+    #[test]
     fn a_backed_lease_counts_from_when_the_message_was_stored() {
         let lease = Lease::new(at(20_000), LEASE).backed(at(12_000));
         assert_eq!(lease.deadline(), at(41_000));

@@ -150,6 +150,80 @@ fn one_who_was_itself_away_counts_again() {
 }
 
 #[test]
+fn one_who_was_away_for_no_longer_than_a_ping_waits_counts_on() {
+    for (back, writes) in [(900, true), (901, false)] {
+        let mut play = listening();
+        assert_eq!(silence(&mut play, 699, Echo::Back), ["600: asks"]);
+        play.tick(700);
+        let text = play.tick(back);
+        assert_eq!(text.contains("write over #3: n1 e5 held"), writes, "{text}");
+    }
+}
+
+#[test]
+fn one_who_pings_rarely_still_knows_whether_it_was_away() {
+    let mut rules = beating();
+    rules.detection.every = Duration::from_secs(3_600);
+    let (mut play, _) = Play::standing_by(rules, held());
+    play.pinged(1, 1, PingAnswer::Alive);
+    play.at(110, Input::Beat(you()));
+    // It looks at the time twice while a ping is waited for.
+    assert_eq!(play.wakes(), 210);
+}
+
+#[test]
+fn the_holder_is_asked_before_its_asker_asks_itself() {
+    let mut play = listening();
+    let done = silence(&mut play, 599, Echo::Back);
+    assert_eq!(done, Vec::<String>::new());
+    let text = play.tick(600);
+    let pings: Vec<_> = text
+        .split(" | ")
+        .filter(|part| part.starts_with("ping"))
+        .collect();
+    let [to_holder, to_self] = pings[..] else {
+        panic!("{text}");
+    };
+    let number = |ping: &str| ping.split(' ').nth(1).unwrap().parse::<u64>().unwrap();
+    assert!(
+        to_holder.ends_with(" YOU") && to_self.ends_with(" ME"),
+        "{text}"
+    );
+    assert_eq!(number(to_self), number(to_holder) + 1);
+}
+
+#[test]
+fn one_death_is_counted_once_though_pings_and_beats_show_it() {
+    let mut rules = beating();
+    rules.detection.spread = Duration::from_secs(3_600);
+    let (mut play, _) = Play::standing_by(rules, held());
+    play.pinged(1, 1, PingAnswer::Alive);
+    play.at(100, Input::Beat(you()));
+    let mut suspected = Vec::new();
+    while play.wakes() < 1_000 {
+        let now = play.wakes();
+        let text = play.tick(now);
+        for ping in text
+            .split(" | ")
+            .filter_map(|part| part.strip_prefix("ping "))
+        {
+            let (number, whom) = ping.split_once(' ').unwrap();
+            let answer = match whom {
+                "ME" => PingAnswer::Alive,
+                _ => PingAnswer::NoResponders,
+            };
+            play.pinged(now, number.parse().unwrap(), answer);
+        }
+        if let Some((_, id)) = text.split_once("read ") {
+            let id = id.split(' ').next().unwrap().parse().unwrap();
+            play.read(now, id, held());
+        }
+        suspected.push(play.contest().tally().suspicions);
+    }
+    assert_eq!((suspected.first(), suspected.last()), (Some(&0), Some(&1)));
+}
+
+#[test]
 fn a_suspicion_that_waits_out_the_damping_is_void_after_an_absence() {
     let mut rules = beating();
     rules.detection.spread = Duration::from_secs(3_600);
@@ -157,7 +231,8 @@ fn a_suspicion_that_waits_out_the_damping_is_void_after_an_absence() {
     play.pinged(1, 1, PingAnswer::Alive);
     play.at(100, Input::Beat(you()));
     assert_eq!(silence(&mut play, 900, Echo::Back), ["600: asks"]);
-    assert_eq!(play.contest().tally().suspicions, 1);
+    let tally = play.contest().tally();
+    assert_eq!((tally.suspicions, tally.suspicions_withdrawn), (1, 0));
     play.tick(1_400);
     assert_eq!(play.contest().tally().suspicions_withdrawn, 1);
 }

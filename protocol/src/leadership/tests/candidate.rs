@@ -1,10 +1,11 @@
 //! The candidate: from when it may take over what it sees.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::play::{Play, record, released, rules, seen};
+use super::play::{Play, identity, record, released, rules, seen};
 use crate::answer::Answer;
-use crate::leadership::{EPOCH_MAX, Input, Mode, Observation, PingAnswer, Standing};
+use crate::leadership::{Contest, EPOCH_MAX, Input, Mode, Observation, PingAnswer, Standing};
 use crate::number::{Epoch, Sequence};
 
 /// Lets time pass, answering each read with the same, until it writes.
@@ -62,6 +63,24 @@ fn a_rank_bids_later_and_displaces_nobody() {
     }
     assert!(bids(0, &held) >= 1_515);
     assert_eq!(bids(2, &held), bids(0, &held) + 40);
+}
+
+#[test]
+fn each_candidate_has_a_place_of_its_own_for_each_revision() {
+    let (mut places, mut tenths) = (BTreeSet::new(), [0; 10]);
+    for number in 0..40 {
+        let mut rules = rules(Mode::Strict);
+        rules.detection.spread = Duration::from_millis(10);
+        let contest = Contest::new(rules, identity(&format!("c{number}"))).unwrap();
+        for revision in 1..=50 {
+            let place = contest.spread(Sequence::new(revision));
+            tenths[usize::try_from(place.as_millis()).unwrap()] += 1;
+            places.insert(place);
+        }
+    }
+    assert_eq!(places.len(), 2_000, "no two of them write together");
+    let even = tenths.iter().all(|count| (150..250).contains(count));
+    assert!(even, "{tenths:?}");
 }
 
 #[test]
@@ -169,6 +188,23 @@ fn a_follower_watches_and_writes_nothing() {
 }
 
 #[test]
+fn a_follower_and_a_holder_ping_nobody() {
+    let mut play = Play::new(Mode::Fenced);
+    assert_eq!(play.at(0, Input::Connected), "read 1");
+    let held = seen(3, &record("YOU", 1, 4));
+    assert_eq!(play.read(1, 1, held), "leader you e4");
+    // It pings from when it stands until it stands no longer.
+    assert_eq!(play.at(2, Input::Campaign), "candidate | ping 1 YOU");
+    assert_eq!(play.at(3, Input::Campaign), "");
+    assert_eq!(play.at(4, Input::Withdraw), "");
+    assert_eq!(play.tick(100), "");
+    let mut play = Play::leading(Mode::Fenced);
+    assert_eq!(play.at(10, Input::Withdraw), "");
+    assert_eq!(play.at(20, Input::Campaign), "");
+    assert_eq!(play.tick(100), "");
+}
+
+#[test]
 fn a_dead_holder_is_replaced_after_two_silent_pings() {
     let (mut play, text) = Play::standing(Mode::Fenced, seen(3, &record("YOU", 1, 4)));
     assert_eq!(text, "ping 1 YOU | leader you e4");
@@ -235,6 +271,59 @@ fn after_a_new_connection_silence_counts_only_when_the_holder_had_time_to_come_b
 }
 
 #[test]
+fn the_silence_of_one_who_never_answered_counts_once_a_renewal_is_overdue() {
+    let mut longer = record("YOU", 1, 4);
+    longer.lease_ms = 60_000;
+    let held = seen(3, &longer);
+    let (mut play, text) = Play::standing(Mode::Fenced, held.clone());
+    assert_eq!(text, "ping 1 YOU | leader you e4");
+    let mut text = play.pinged(0, 1, PingAnswer::NoResponders);
+    let mut now = 0;
+    while !text.contains("write") {
+        now = play.wakes();
+        text = play.tick(now);
+        if let Some((_, id)) = text.split_once("read ") {
+            play.read(now, id.parse().unwrap(), held.clone());
+        }
+        if let Some((_, ping)) = text.split_once("ping ") {
+            let number = ping.split(' ').next().unwrap().parse().unwrap();
+            text = play.pinged(now, number, PingAnswer::NoResponders);
+        }
+    }
+    // It renews each 250 ms, and waits 200 ms for the answer; the next ping shows it.
+    assert_eq!(now, 475);
+}
+
+#[test]
+fn a_takeover_as_the_lease_ends_is_no_early_one() {
+    let held = seen(3, &record("YOU", 1, 4));
+    let (mut play, _) = Play::standing(Mode::Fenced, held.clone());
+    play.pinged(1, 1, PingAnswer::Alive);
+    let mut ping = |play: &mut Play, now| {
+        let text = play.tick(now);
+        if let Some((_, id)) = text.split_once("read ") {
+            play.read(now, id.parse().unwrap(), held.clone());
+        }
+        let (_, ping) = text.split_once("ping ").unwrap();
+        ping.split(' ').next().unwrap().parse().unwrap()
+    };
+    for now in [250, 500, 750, 1_000, 1_250] {
+        ping(&mut play, now);
+    }
+    let first = ping(&mut play, 1_480);
+    play.pinged(1_481, first, PingAnswer::NoResponders);
+    let second = ping(&mut play, 1_505);
+    let text = play.pinged(1_515, second, PingAnswer::NoResponders);
+    assert_eq!(text, "write over #3: n1 e5 held");
+    play.stored(1_516, 1, 4);
+    let tally = play.contest().tally();
+    assert_eq!(
+        (tally.suspicions, tally.early_takeovers, tally.acquired),
+        (1, 0, 1)
+    );
+}
+
+#[test]
 fn restless_takeovers_wait_longer_and_longer() {
     let (mut play, _) = Play::standing(Mode::Fenced, seen(3, &record("A", 1, 4)));
     let mut number = 1;
@@ -265,6 +354,86 @@ fn restless_takeovers_wait_longer_and_longer() {
     play.read(first, 2, seen(4, &record("B", 1, 5)));
     let second = kill(&mut play, first);
     assert_eq!(second, first + 1_000);
+}
+
+/// From when on `YOU`, who took over from another at 1,515, is replaced after its death.
+fn replaced_after(before: &Observation) -> u64 {
+    let (mut play, _) = Play::standing(Mode::Fenced, before.clone());
+    for now in [250, 500, 750, 1_000, 1_250] {
+        let text = play.tick(now);
+        if let Some((_, id)) = text.split_once("read ") {
+            play.read(now, id.parse().unwrap(), before.clone());
+        }
+    }
+    let text = play.at(1_510, Input::Hint(None));
+    let id = text.split("read ").nth(1).unwrap().parse().unwrap();
+    let text = play.read(1_515, id, seen(4, &record("YOU", 1, 5)));
+    assert!(text.ends_with("leader you e5"), "{text}");
+    let mut number = text.split(' ').nth(1).unwrap().parse().unwrap();
+    play.pinged(1_516, number, PingAnswer::Alive);
+    loop {
+        let now = play.wakes();
+        let mut text = play.tick(now);
+        if let Some((_, rest)) = text.split_once("ping ") {
+            number = rest.split(' ').next().unwrap().parse().unwrap();
+            text.push_str(&play.pinged(now, number, PingAnswer::NoResponders));
+        }
+        if text.contains("write") {
+            return now;
+        }
+    }
+}
+
+#[test]
+fn only_a_takeover_before_its_time_makes_the_next_one_wait() {
+    let mut longer = record("A", 1, 4);
+    longer.lease_ms = 1_501;
+    // The pause of a second counts from the takeover.
+    assert_eq!(replaced_after(&seen(3, &longer)), 2_515);
+    assert_eq!(replaced_after(&seen(3, &record("A", 1, 4))), 1_565);
+}
+
+#[test]
+fn a_takeover_of_a_released_record_makes_nobody_wait() {
+    let mut play = Play::new(Mode::Fenced);
+    assert_eq!(play.at(0, Input::Connected), "read 1");
+    assert_eq!(play.read(1, 1, seen(3, &released(record("A", 1, 4)))), "");
+    assert_eq!(play.at(10, Input::Hint(None)), "read 2");
+    assert_eq!(
+        play.read(11, 2, seen(4, &record("YOU", 1, 5))),
+        "leader you e5"
+    );
+    assert_eq!(play.at(12, Input::Campaign), "candidate | ping 1 YOU");
+    play.pinged(13, 1, PingAnswer::Alive);
+    assert_eq!(play.tick(37), "ping 2 YOU");
+    play.pinged(38, 2, PingAnswer::NoResponders);
+    assert_eq!(play.tick(62), "ping 3 YOU");
+    let text = play.pinged(63, 3, PingAnswer::NoResponders);
+    assert_eq!(text, "write over #4: n1 e6 held");
+}
+
+#[test]
+fn a_strict_winner_over_nothing_names_the_longest_lease_while_an_older_one_may_last() {
+    let named = |mode, observation: &Observation, revision| {
+        let (mut play, text) = Play::standing(mode, observation.clone());
+        assert!(text.starts_with("write"), "{text}");
+        let first = play.leases.pop().unwrap();
+        play.stored(10, 1, revision);
+        let mut second = None;
+        while second.is_none() {
+            let now = play.wakes();
+            play.tick(now);
+            second = play.leases.pop();
+        }
+        (first, second.unwrap())
+    };
+    let deleted = Observation::deleted(Sequence::new(6));
+    let free = seen(3, &released(record("YOU", 1, 4)));
+    assert_eq!(named(Mode::Strict, &deleted, 7), (2_000, 2_000));
+    assert_eq!(named(Mode::Fenced, &deleted, 7), (1_500, 1_500));
+    assert_eq!(named(Mode::Strict, &free, 4), (1_500, 1_500));
+    // The first message of a stream has no predecessor, as is known once it is stored.
+    assert_eq!(named(Mode::Strict, &Observation::ABSENT, 1), (2_000, 1_500));
 }
 
 #[test]

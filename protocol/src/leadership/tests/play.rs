@@ -14,7 +14,13 @@ use crate::time::Timestamp;
 /// Lease 1500, renew 250, request 200, margin 150: a write is trusted for 1350 after its sending.
 pub(super) struct Play {
     contest: Contest,
+    /// Which leases its writes named, in milliseconds.
+    pub(super) leases: Vec<u64>,
+    inputs: u32,
 }
+
+/// No transcript gives more inputs than this: what is waited for in it does not come.
+const INPUTS_MAX: u32 = 5_000;
 
 pub(super) fn moment(ms: u64) -> Moment {
     Moment::from_nanos(ms * 1_000_000)
@@ -75,7 +81,12 @@ impl Play {
 
     fn by(rules: Rules) -> Self {
         let contest = Contest::new(rules, identity("ME")).unwrap();
-        Self { contest }
+        let leases = Vec::new();
+        Self {
+            contest,
+            leases,
+            inputs: 0,
+        }
     }
 
     /// `ME`, standing, connected at 0 and shown this.
@@ -107,9 +118,16 @@ impl Play {
     }
 
     pub(super) fn at(&mut self, ms: u64, input: Input) -> String {
+        self.inputs += 1;
+        assert!(self.inputs <= INPUTS_MAX, "it goes on without end at {ms}");
         let effects = self.contest.handle(moment(ms), input);
         let wake = self.contest.wake_at();
         assert!(wake > moment(ms), "it wakes at {wake} without end");
+        self.leases
+            .extend(effects.iter().filter_map(|effect| match effect {
+                Effect::Write { record, .. } => Some(record.lease_ms),
+                _ => None,
+            }));
         effects.iter().map(describe).collect::<Vec<_>>().join(" | ")
     }
 

@@ -1,8 +1,11 @@
 //! Writes whose fate is not known: unanswered, refused in passing, landing late.
 
-use super::play::{Play, record, seen};
+use std::time::Duration;
+
+use super::play::{Play, record, rules, seen};
 use crate::answer::Answer;
-use crate::leadership::{Input, Mode, Observation};
+use crate::leadership::{Input, Mode, Observation, ReadAnswer};
+use crate::number::Sequence;
 
 #[test]
 fn an_unanswered_renewal_that_was_stored_is_adopted_with_the_trust_of_its_sending() {
@@ -50,6 +53,111 @@ fn a_refusal_in_passing_is_repeated_without_reading() {
 }
 
 #[test]
+fn a_second_refusal_in_passing_is_repeated_later_each_at_its_place() {
+    let mut rules = rules(Mode::Fenced);
+    rules.detection.spread = Duration::from_millis(3);
+    let (mut play, text) = Play::standing_by(rules, seen(3, &record("YOU", 1, 4)));
+    assert_eq!(text, "ping 1 YOU | leader you e4");
+    let place = play.contest().spread(Sequence::new(3));
+    assert!(place > Duration::ZERO && place < Duration::from_millis(3));
+    let mut now = 0;
+    let mut waits = Vec::new();
+    for nonce in 1..=12 {
+        let mut text = String::new();
+        let from = now;
+        while !text.contains(&format!("n{nonce} ")) {
+            now = play.wakes();
+            text = play.tick(now);
+            if let Some((_, id)) = text.split_once("read ") {
+                let id = id.split(' ').next().unwrap().parse().unwrap();
+                text.push_str(&play.read(now, id, seen(3, &record("YOU", 1, 4))));
+            }
+        }
+        play.wrote(now, nonce, Answer::Busy);
+        waits.push(now - from);
+    }
+    // 5 ms more each time, up to 50, and the place of this candidate: in whole milliseconds.
+    let place = place.as_nanos().div_ceil(1_000_000);
+    let expected: Vec<u128> = (1..=11).map(|n: u128| 5 * n.min(10) + place).collect();
+    let waits: Vec<u128> = waits[1..].iter().copied().map(u128::from).collect();
+    assert_eq!(waits, expected);
+    assert_eq!(play.contest().tally().busy, 12);
+}
+
+#[test]
+fn a_read_that_fails_is_repeated_after_a_growing_pause() {
+    let mut play = Play::new(Mode::Fenced);
+    assert_eq!(play.at(0, Input::Connected), "read 1");
+    let (mut now, mut pauses) = (0, Vec::new());
+    for id in 1..=5 {
+        assert_eq!(play.at(now, Input::Read(id, ReadAnswer::Failed)), "");
+        pauses.push(play.wakes() - now);
+        now = play.wakes();
+        assert_eq!(play.tick(now - 1), "");
+        assert_eq!(play.tick(now), format!("read {}", id + 1));
+    }
+    // A sixteenth, an eighth, a quarter, and half of the 250 ms between two renewals.
+    assert_eq!(pauses, [16, 32, 63, 125, 125]);
+    // Without an answer it is given up after 200 ms.
+    assert_eq!(play.wakes(), now + 200);
+    assert_eq!(play.tick(now + 200), "");
+    assert_eq!(play.wakes(), now + 325);
+    assert_eq!(play.read(now + 201, 6, Observation::ABSENT), "");
+    assert_eq!(
+        play.wakes(),
+        now + 325,
+        "an answer that was given up counts for nothing"
+    );
+}
+
+#[test]
+fn a_hint_that_is_quicker_than_the_storing_is_followed_up() {
+    let mut play = Play::new(Mode::Fenced);
+    assert_eq!(play.at(0, Input::Connected), "read 1");
+    let held = seen(3, &record("YOU", 1, 4));
+    assert_eq!(play.read(0, 1, held.clone()), "leader you e4");
+    assert_eq!(play.at(100, Input::Hint(None)), "read 2");
+    let (mut now, mut pauses) = (100, Vec::new());
+    for id in 2..9 {
+        assert_eq!(play.read(now, id, held.clone()), "");
+        pauses.push(play.wakes() - now);
+        now = play.wakes();
+        assert_eq!(play.tick(now), format!("read {}", id + 1));
+    }
+    assert_eq!(pauses, [2, 5, 15, 50, 200, 250, 250]);
+}
+
+#[test]
+fn a_write_that_is_said_to_stand_where_another_stood_is_read_back() {
+    for revision in [0, 1] {
+        let mut play = Play::leading(Mode::Fenced);
+        assert_eq!(play.tick(250), "write over #1: n2 e1 held");
+        assert_eq!(play.stored(251, 2, revision), "read 2");
+        assert_eq!(play.contest().tally().unanswered, 1);
+    }
+}
+
+#[test]
+fn what_became_of_writes_is_counted() {
+    for (answer, counts) in [
+        (Answer::WrongLast, [1, 0, 0, 0]),
+        (Answer::Busy, [0, 1, 0, 0]),
+        (Answer::NoResponders, [0, 0, 1, 0]),
+        (Answer::Full(String::new()), [0, 0, 1, 0]),
+        (Answer::Unanswered, [0, 0, 0, 1]),
+        (Answer::Occupied, [0, 0, 0, 1]),
+    ] {
+        let mut play = Play::leading(Mode::Fenced);
+        assert_eq!(play.contest().tally().stored, 1);
+        assert_eq!(play.tick(250), "write over #1: n2 e1 held");
+        play.wrote(251, 2, answer.clone());
+        let tally = play.contest().tally();
+        let found = [tally.conflicts, tally.busy, tally.refused, tally.unanswered];
+        assert_eq!(found, counts, "{answer:?}");
+    }
+}
+
+#[test]
 fn refusals_that_come_at_once_are_not_repeated_at_once() {
     for answer in [Answer::NoResponders, Answer::Full(String::new())] {
         let mut play = Play::leading(Mode::Fenced);
@@ -88,6 +196,30 @@ fn a_takeover_seen_after_its_trust_ended_is_renewed_before_anybody_is_told() {
         play.stored(9_002, 2, 2),
         "trust e1 until 10351 | acquired e1"
     );
+}
+
+#[test]
+fn a_takeover_seen_just_as_its_trust_ends_leads_nothing() {
+    for (at, leads) in [(1_349, true), (1_350, false)] {
+        let (mut play, _) = Play::standing(Mode::Fenced, Observation::ABSENT);
+        play.at(5, Input::Disconnected);
+        assert_eq!(play.at(1_340, Input::Connected), "read 2");
+        let text = play.read(at, 2, seen(1, &record("ME", 1, 1)));
+        assert_eq!(text.contains("acquired e1"), leads, "{text}");
+    }
+}
+
+#[test]
+fn of_several_unanswered_writes_each_is_known_again() {
+    let mut play = Play::leading(Mode::Fenced);
+    assert_eq!(play.tick(250), "write over #1: n2 e1 held");
+    assert_eq!(play.tick(450), "read 2");
+    let before = seen(1, &record("ME", 1, 1));
+    assert_eq!(play.read(451, 2, before), "write over #1: n3 e1 held");
+    assert_eq!(play.tick(651), "read 3");
+    // The first one has landed: trust counts from its sending.
+    let text = play.read(652, 3, seen(2, &record("ME", 2, 1)));
+    assert_eq!(text, "trust e1 until 1600 | write over #2: n4 e1 held");
 }
 
 #[test]
