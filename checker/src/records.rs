@@ -311,8 +311,7 @@ impl Records {
             let what = format!("{epoch} had a leader at {first}");
             return docket.wrong(Rule::EpochsIncrease, record.place(), what);
         }
-        let newest = self.epochs.last_key_value().map(|(newest, _)| *newest);
-        if newest.is_some_and(|newest| newest > epoch) {
+        if self.epochs.range(epoch..).next().is_some() {
             self.figures.late_barriers += 1;
         }
         self.epochs.insert(epoch, (record.sequence, record.time));

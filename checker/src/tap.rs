@@ -198,7 +198,8 @@ impl Sweep<'_> {
         if name.attempt > job.last && !job.awaits(name.attempt) {
             return Some(format!("its job ended with {}, or is before it", job.last));
         }
-        if let Some(before) = name.attempt.get().checked_sub(1).filter(|n| *n > 0) {
+        // Before the first there is none that could have an outcome.
+        if let Some(before) = name.attempt.get().checked_sub(1) {
             let before = (name.accepted, Attempt::new(before));
             if self
                 .records

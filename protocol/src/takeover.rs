@@ -13,6 +13,7 @@
 //! missing from the list has its outcome before the barrier or was never dispatched.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use crate::answer::Answer;
 use crate::number::{Epoch, Sequence};
@@ -291,28 +292,27 @@ pub fn read_listing(
     fence_last: Sequence,
     listing: &[String],
 ) -> Option<Listed> {
-    let mut listed = Listed {
-        fence_last,
-        attempts: Vec::new(),
-        old_fences: Vec::new(),
-        strangers: 0,
-    };
-    let mut own = 0;
+    let (mut attempts, mut old_fences) = (Vec::new(), BTreeSet::new());
+    let (mut own, mut strangers) = (0, 0);
     for subject in listing {
         match subjects.parse_work(subject) {
-            WorkSubject::Work(name) => listed.attempts.push(name),
+            WorkSubject::Work(name) => attempts.push(name),
             WorkSubject::Fence { epoch: of, .. } => match of.cmp(&epoch) {
                 Ordering::Equal => own += 1,
-                Ordering::Less if listed.old_fences.last() == Some(&of) => {}
-                Ordering::Less => listed.old_fences.push(of),
-                Ordering::Greater => listed.strangers += 1,
+                Ordering::Less => {
+                    old_fences.insert(of);
+                }
+                Ordering::Greater => strangers += 1,
             },
-            WorkSubject::Unknown => listed.strangers += 1,
+            WorkSubject::Unknown => strangers += 1,
         }
     }
-    listed.old_fences.sort_unstable();
-    listed.old_fences.dedup();
-    (own == fence_len() || planted!(StaleListing)).then_some(listed)
+    (own == fence_len() || planted!(StaleListing)).then(|| Listed {
+        fence_last,
+        attempts,
+        old_fences: old_fences.into_iter().collect(),
+        strangers,
+    })
 }
 
 #[cfg(test)]

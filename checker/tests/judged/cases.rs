@@ -80,6 +80,7 @@ info s1 1
 ask s1 2 q/a y
 info s1 2
 ask s1 3 q/z z
+ask s1 4 q/b {}
 has fence 2 512
 has work q 2 1 a epoch=2
 has work q 6 1 e epoch=2
@@ -103,17 +104,17 @@ fn what_was_read_is_counted() {
         late_barriers: 1,
         work: 2,
         awaiting_ack: 1,
-        unknown_landed: 1,
+        unknown_landed: 2,
         unknown_absent: 2,
     };
     assert_eq!(report.figures, expected);
     let replayed = "config q {}\nsubmit q a\noutcome q 2 1 a completed\n\
-        control q 2 1 cancel a\ncontrol q 2 1 replay a";
+        control q 2 0 cancel a\ncontrol q 2 1 cancel a\ncontrol q 2 1 replay a";
     let report = script::judge(replayed);
     let checked = |rule| report.on(rule).checked;
     assert_eq!(
         (checked(Rule::ControlOnce), checked(Rule::ReplayOfEnded)),
-        (2, 1)
+        (3, 1)
     );
 }
 

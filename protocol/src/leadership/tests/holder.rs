@@ -11,6 +11,8 @@ use crate::number::{Epoch, Sequence};
 fn a_slow_renewal_does_not_lengthen_trust_beyond_its_sending() {
     let mut play = Play::leading(Mode::Fenced);
     assert_eq!(play.wakes(), 250);
+    let leader = play.contest().leader().map(|leader| leader.epoch);
+    assert_eq!(leader, Some(Epoch::new(1)));
     assert_eq!(play.tick(250), "write over #1: n2 e1 held");
     // Sent at 250, answered at 440: 250 + 1350.
     assert_eq!(play.stored(440, 2, 2), "trust e1 until 1600");

@@ -295,6 +295,17 @@ fn a_hint_of_the_own_write_under_way_is_no_news() {
 }
 
 #[test]
+fn what_was_asked_on_an_older_connection_is_asked_again() {
+    let mut play = Play::new(Mode::Fenced);
+    assert_eq!(play.at(0, Input::Connected), "read 1");
+    assert_eq!(play.at(5, Input::Disconnected), "");
+    assert_eq!(play.at(10, Input::Connected), "read 2");
+    assert_eq!(play.read(11, 1, seen(3, &record("YOU", 1, 4))), "");
+    let text = play.read(12, 2, seen(4, &record("YOU", 2, 4)));
+    assert_eq!(text, "leader you e4");
+}
+
+#[test]
 fn nothing_is_sent_without_a_connection() {
     let mut play = Play::leading(Mode::Fenced);
     play.tick(250);
