@@ -299,7 +299,7 @@ fn a_takeover_as_the_lease_ends_is_no_early_one() {
     let held = seen(3, &record("YOU", 1, 4));
     let (mut play, _) = Play::standing(Mode::Fenced, held.clone());
     play.pinged(1, 1, PingAnswer::Alive);
-    let mut ping = |play: &mut Play, now| {
+    let ping = |play: &mut Play, now| {
         let text = play.tick(now);
         if let Some((_, id)) = text.split_once("read ") {
             play.read(now, id.parse().unwrap(), held.clone());
