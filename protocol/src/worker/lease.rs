@@ -272,9 +272,19 @@ mod tests {
         for (ask, sent) in [(1, 1_000), (2, 2_000), (3, 3_000)] {
             lease.progress_sent(Ask(ask), at(sent));
         }
-        for (ask, deadline) in [(4, 29_000), (1, 29_000), (2, 31_000), (3, 32_000), (2, 32_000)] {
+        for (ask, deadline) in [
+            (4, 29_000),
+            (1, 29_000),
+            (2, 31_000),
+            (3, 32_000),
+            (2, 32_000),
+        ] {
             assert!(!lease.progress_confirmed(Ask(ask), at(4_000)));
-            assert_eq!(lease.deadline(), at(deadline), "the last two are known, and not {ask}");
+            assert_eq!(
+                lease.deadline(),
+                at(deadline),
+                "the last two are known, and not {ask}"
+            );
         }
     }
 
