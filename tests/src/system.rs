@@ -19,7 +19,7 @@ use protocol::number::Revision;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::book::{Job, Led};
+use crate::book::{Book, Job, Led};
 use crate::cluster::Cluster;
 use crate::process::Process;
 use crate::program::workspace_binary;
@@ -322,12 +322,8 @@ impl System {
     /// When it does not end.
     pub async fn end_of(&self, id: &str) -> Result<Job> {
         let what = format!("the end of {id}");
-        let ended = self.tap.until(&what, PATIENCE, |book| {
-            book.job(QUEUE, id)
-                .filter(|job| job.end().is_some())
-                .cloned()
-        });
-        ended.await
+        let ended = |book: &Book| book.job(QUEUE, id).filter(|it| it.end().is_some()).cloned();
+        self.tap.until(&what, PATIENCE, ended).await
     }
 
     /// Makes a queue.
@@ -404,10 +400,8 @@ impl System {
     /// When they do not.
     pub async fn ended(&self, jobs: usize) -> Result<()> {
         let what = format!("the end of {jobs} jobs");
-        let all = self
-            .tap
-            .until(&what, ALL, |book| (book.ended() >= jobs).then_some(()));
-        all.await
+        let is_over = |book: &Book| (book.ended() >= jobs).then_some(());
+        self.tap.until(&what, ALL, is_over).await
     }
 
     /// Waits until the coordinator of that name says that it has this role.

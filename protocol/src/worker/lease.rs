@@ -148,8 +148,8 @@ impl Lease {
     #[must_use]
     pub fn progress_confirmed(&mut self, ask: Ask, now: Moment) -> bool {
         let known = self.sent.iter().flatten();
-        let sent = known.filter(|(known, _)| *known == ask).map(|(_, at)| *at);
-        let Some(sent) = sent.last() else {
+        let mut sent = known.filter(|(known, _)| *known == ask).map(|(_, at)| *at);
+        let Some(sent) = sent.next_back() else {
             return false;
         };
         if !(self.may_be_backed(now) || planted!(LateConfirmationCounts)) {
@@ -392,11 +392,11 @@ mod tests {
                 let (sent, taken) = (now, now + trip / 2);
                 lease.progress_sent(Ask(ask), at(sent));
                 now += trip;
-                let _ = lease.progress_confirmed(Ask(ask), at(now));
+                let wants = lease.progress_confirmed(Ask(ask), at(now));
                 if !is_cut_off {
                     majority_until = majority_until.max(taken + length);
                     // Its write is sent now, and taken while nothing is cut off.
-                    if writes {
+                    if writes && wants {
                         lease.witnessed(at(now), at(now));
                     }
                 }

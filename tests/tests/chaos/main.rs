@@ -1,5 +1,9 @@
 //! A short run of chaos, so that the machinery and the promises are tried at each change. The long
 //! ones are `./x chaos`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "what tests share panics as they do, and clippy knows the marked functions alone"
+)]
 
 mod altered;
 
