@@ -1,5 +1,7 @@
 //! Leadership given and taken in good order.
 
+use std::collections::BTreeMap;
+
 use election::{AdvanceError, AdvanceRefused, ElectionConfig, Event, Mode, Standing, boot_now};
 use protocol::number::Epoch;
 
@@ -110,6 +112,20 @@ async fn a_stop_releases_and_the_same_name_is_no_claim() {
     );
 }
 
+/// Whom this one names as leader in the newest epoch, `least` or later.
+async fn names(stand: &mut Stand, least: Epoch) -> (Epoch, String) {
+    let named = |event: &Event| match event {
+        Event::LeaderChanged(Some(leader)) if leader.epoch >= least => {
+            Some((leader.epoch, leader.holder.clone()))
+        }
+        _ => None,
+    };
+    if let Some(known) = stand.seen().iter().rev().find_map(named) {
+        return known;
+    }
+    stand.wait_for(named).await
+}
+
 #[tokio::test]
 async fn of_thirty_candidates_exactly_one_wins() {
     let server = Server::start().await;
@@ -121,29 +137,33 @@ async fn of_thirty_candidates_exactly_one_wins() {
     for stand in &stands {
         stand.election.campaign();
     }
-    for round in 1..=3_u64 {
-        let epoch = Epoch::new(round);
-        let mut leader = None;
+    let mut holders: BTreeMap<Epoch, String> = BTreeMap::new();
+    for _round in 0..3 {
+        let newer = holders
+            .keys()
+            .max()
+            .map_or(Epoch::new(1), |last| last.next());
         for stand in &mut stands {
-            let named = stand.wait_for(|event| match event {
-                Event::LeaderChanged(Some(leader)) if leader.epoch == epoch => {
-                    Some(leader.holder.clone())
-                }
-                _ => None,
-            });
-            let named = named.await;
-            assert_eq!(leader.get_or_insert_with(|| named.clone()), &named);
+            let (epoch, holder) = names(stand, newer).await;
+            let known = holders.entry(epoch).or_insert_with(|| holder.clone());
+            assert_eq!(*known, holder, "two lead in {epoch}");
         }
-        let leading =
-            |stand: &Stand| matches!(stand.election.snapshot().standing, Standing::Leading(..));
-        let leaders: Vec<_> = stands.iter().filter(|stand| leading(stand)).collect();
-        assert_eq!(leaders.len(), 1, "in round {round}");
-        leaders[0].election.resign().await.unwrap();
+        let (epoch, holder) = holders.last_key_value().expect("all name one");
+        let place: usize = holder.trim_start_matches('c').parse().expect("a place");
+        // On a busy machine a holder may be taken for dead before: then another leads already.
+        if let Err(error) = stands[place].election.resign().await {
+            println!("{holder} had lost {epoch}: {error}");
+        }
     }
-    let acquired = |event: &&Event| matches!(event, Event::Acquired { .. });
-    let won: usize = stands
+    let acquired = |event: &Event| match event {
+        Event::Acquired { epoch } => Some(*epoch),
+        _ => None,
+    };
+    let won = stands
         .iter()
-        .map(|stand| stand.seen().iter().filter(acquired).count())
-        .sum();
-    assert!((3..=4).contains(&won), "won {won} times in 3 rounds");
+        .flat_map(|stand| stand.seen().iter().filter_map(acquired));
+    let mut epochs: Vec<Epoch> = won.collect();
+    epochs.sort_unstable();
+    assert!(epochs.len() >= 3, "{epochs:?}");
+    assert!(epochs.is_sorted_by(|a, b| a < b), "won twice: {epochs:?}");
 }
