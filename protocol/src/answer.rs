@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::number::Sequence;
 
 /// What is known of one write after its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// It is stored at this sequence.
     Stored(Sequence),

@@ -53,6 +53,7 @@ pub use exchange::{
 };
 pub use moment::Moment;
 pub use observation::{Content, Observation};
+pub(crate) use record::is_name;
 pub use record::{
     EPOCH_MAX, Incarnation, IncarnationError, LEASE_MAX, LeaseRecord, LeaseState, RECORD_BYTES_MAX,
     RecordError,

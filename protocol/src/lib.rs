@@ -22,6 +22,7 @@ pub mod backlog;
 pub mod config;
 pub mod coordinator;
 pub mod core_subject;
+pub mod crew;
 pub mod door;
 mod early;
 pub mod effects;

@@ -26,7 +26,7 @@ const INCARNATION_BYTES_MAX: usize = 64;
 
 /// One life of one process in an election: chosen at random at its start, one token of
 /// `[A-Za-z0-9_-]`, so that it can end a subject.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Incarnation(String);
 
@@ -193,7 +193,7 @@ impl LeaseRecord {
 
 /// Whether a text may name a holder: 1 to 256 bytes without control characters.
 #[must_use]
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control)
 }
 

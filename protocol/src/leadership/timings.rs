@@ -6,7 +6,7 @@ use super::record::LEASE_MAX;
 
 /// The four spans of an election. All candidates may differ; an observer uses the lease that the
 /// record names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseTimings {
     /// How long others leave the holder alone after they first saw its record.
     pub lease: Duration,
@@ -119,13 +119,13 @@ impl LeaseTimings {
 
     /// Within this time a holder that lives and has a broker is seen to write.
     #[must_use]
-    pub(super) fn come_back(&self) -> Duration {
+    pub(crate) fn come_back(&self) -> Duration {
         self.renew.saturating_add(self.request)
     }
 
     /// The pause before another try: none after the first failure, then up to half a renewal.
     #[must_use]
-    pub(super) fn pause(&self, failures: u32) -> Duration {
+    pub(crate) fn pause(&self, failures: u32) -> Duration {
         match failures {
             0 | 1 => Duration::ZERO,
             2 => self.renew / 8,
