@@ -47,6 +47,7 @@ impl Driver {
                 }
                 Done::WorkMade => self.event(Event::Ground(Ground::WorkMade)).await,
                 Done::Consumer(queue, trouble) => self.drift.tended(&queue, trouble),
+                Done::StandAgain => self.election.campaign(),
                 Done::Nothing => {}
             }
             next = self.under_way.next().now_or_never().flatten();

@@ -52,6 +52,8 @@ pub(crate) struct Driver {
     pub(crate) folded: watch::Sender<Sequence>,
     /// It stands for leadership once it has folded up to here.
     pub(crate) stand_at: Option<Sequence>,
+    /// For so long it leaves a leadership to others that it was asked to give up.
+    pub(crate) stand_back: Duration,
     pub(crate) progress: Moment,
     pub(crate) watch: LedgerWatch,
     pub(crate) drift: DriftWatch,
@@ -153,6 +155,7 @@ impl Driver {
             Leadership::Suspended { .. } => self.event(Event::Suspended).await,
             Leadership::Resumed { .. } => self.event(Event::Resumed).await,
             Leadership::Released { .. } | Leadership::Lost { .. } => self.event(Event::Lost).await,
+            Leadership::StepDownAsked { .. } => perform::step_down(self).await,
             Leadership::Candidate | Leadership::LeaderChanged(_) => {}
         }
     }

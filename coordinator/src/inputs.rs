@@ -38,6 +38,8 @@ pub(crate) enum Done {
     WorkMade,
     /// A queue's consumer is as it should be, or is not, for this reason.
     Consumer(QueueName, Option<String>),
+    /// Others had their time to take over.
+    StandAgain,
     /// Nothing to decide.
     Nothing,
 }

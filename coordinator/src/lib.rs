@@ -13,6 +13,7 @@ macro_rules! fail_point {
 
 pub mod cli;
 pub mod dev;
+pub mod elections;
 pub mod payloads;
 pub mod queue_record;
 pub mod roll_call;

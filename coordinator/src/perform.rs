@@ -137,6 +137,22 @@ pub(crate) async fn leave(driver: &mut Driver) {
     driver.election.stop().await;
 }
 
+/// Hands over and stays, as an operator asked: others have a lease's time to take over.
+pub(crate) async fn step_down(driver: &mut Driver) {
+    tracing::warn!("an operator asked this coordinator to step down: handing over");
+    driver.event(Event::Lost).await;
+    let (election, pause) = (Arc::clone(&driver.election), driver.stand_back);
+    let handed_over = async move {
+        match election.resign().await {
+            Ok(()) => tracing::info!("gave leadership back"),
+            Err(error) => tracing::info!(%error, "the lease is left to run out"),
+        }
+        tokio::time::sleep(pause).await;
+        Done::StandAgain
+    };
+    driver.under_way.push(handed_over.boxed());
+}
+
 impl Driver {
     /// Keeps an alarm for the status, the newest last.
     pub(crate) fn alarm(&mut self, text: String) {

@@ -127,6 +127,7 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         inputs,
         folded,
         stand_at: Some(stand_at),
+        stand_back: timings(settings.lease).lease,
         progress: boot_now(),
         watch: LedgerWatch::new(boot_now()),
         drift: DriftWatch::new(boot_now(), broker_settings(&settings)?, settings.provision),

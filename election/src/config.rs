@@ -116,6 +116,12 @@ pub enum ConfigError {
     },
 }
 
+/// Where the holders of an election answer pings, unless they say otherwise.
+#[must_use]
+pub fn ping_prefix(bucket: &str, key: &str) -> String {
+    format!("election.{bucket}.{key}")
+}
+
 impl ElectionConfig {
     /// An election with the defaults, held under the name `unnamed`.
     #[must_use]
@@ -128,7 +134,7 @@ impl ElectionConfig {
             host: String::new(),
             timings: LeaseTimings::stable(),
             mode: Mode::Strict,
-            ping_prefix: format!("election.{bucket}.{key}"),
+            ping_prefix: ping_prefix(bucket, key),
             replicas: 1,
             provision: Provision::CreateIfMissing,
             detection: Detection::default(),

@@ -7,7 +7,8 @@ use futures::FutureExt;
 use protocol::leadership::{Incarnation, PingAnswer};
 
 /// Where one life of one process answers pings.
-pub(crate) fn ping_subject(prefix: &str, incarnation: &Incarnation) -> String {
+#[must_use]
+pub fn ping_subject(prefix: &str, incarnation: &Incarnation) -> String {
     format!("{prefix}.{incarnation}")
 }
 

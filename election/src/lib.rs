@@ -23,6 +23,8 @@
 //!             permit.ended().await;
 //!         }
 //!         Event::Suspended { .. } | Event::Released { .. } | Event::Lost { .. } => {}
+//!         // An operator wants another one to lead: end the work first.
+//!         Event::StepDownAsked { .. } => election.resign().await?,
 //!         Event::Candidate | Event::LeaderChanged(_) => {}
 //!     }
 //! }
@@ -45,9 +47,10 @@ mod second_link;
 pub use below_init::run_below_init;
 pub use bucket::{BucketError, bucket_config, bucket_faults};
 pub use clock::{boot_now, wall_now};
-pub use config::{Broker, BrokerSource, ConfigError, ElectionConfig, Provision};
+pub use config::{Broker, BrokerSource, ConfigError, ElectionConfig, Provision, ping_prefix};
 pub use connecting::ConnectError;
 pub use dead_man::{DeadMan, DeadManError};
+pub use detect::ping_subject;
 pub use handle::{AdvanceError, EVENTS_MAX, Election, Events, ResignError, Snapshot, StartError};
 pub use permit::{Expired, Permit};
 pub use protocol::leadership::{

@@ -9,7 +9,9 @@ use async_nats::{Client, HeaderMap, Message, StatusCode, Subscriber, connection,
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use protocol::answer::Answer;
-use protocol::leadership::{Incarnation, Input, LeaseRecord, Mode, Observation, ReadAnswer};
+use protocol::leadership::{
+    Incarnation, Input, LeaseRecord, Mode, Observation, ReadAnswer, step_down_asked,
+};
 use protocol::number::Sequence;
 use serde::Deserialize;
 
@@ -90,8 +92,11 @@ impl Link {
             hint = self.hints.next() => hint.map_or(Inbound::Down, |hint| read_hint(&hint)),
             ping = self.pings.next() => match ping {
                 Some(ping) => {
+                    let asked = step_down_asked(&ping.payload);
                     answer(&self.client, ping);
-                    Inbound::Nothing
+                    asked.map_or(Inbound::Nothing, |epoch| {
+                        Inbound::Input(Input::StepDownAsked(epoch))
+                    })
                 }
                 None => Inbound::Down,
             },

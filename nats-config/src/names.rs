@@ -15,6 +15,7 @@ pub struct Names {
     work: String,
     leader_bucket: String,
     leader_stream: String,
+    singletons_bucket: String,
     workers_bucket: String,
     workers_stream: String,
 }
@@ -35,6 +36,7 @@ impl Names {
             work: format!("{prefix}WORK"),
             leader_stream: format!("KV_{leader_bucket}"),
             leader_bucket,
+            singletons_bucket: format!("{namespace}_singletons"),
             workers_stream: format!("KV_{workers_bucket}"),
             workers_bucket,
             subjects: Subjects::new(namespace),
@@ -81,6 +83,12 @@ impl Names {
     #[must_use]
     pub fn leader_key(&self, key: &str) -> String {
         format!("$KV.{}.{key}", self.leader_bucket)
+    }
+
+    /// The bucket of the elections of singletons, which the first of them makes.
+    #[must_use]
+    pub fn singletons_bucket(&self) -> &str {
+        &self.singletons_bucket
     }
 
     /// The bucket of the workers' presence.

@@ -37,6 +37,7 @@ mod moment;
 mod observation;
 mod reading;
 mod record;
+mod request;
 mod rules;
 mod suspicion;
 mod tenure;
@@ -58,6 +59,7 @@ pub use record::{
     EPOCH_MAX, Incarnation, IncarnationError, LEASE_MAX, LeaseRecord, LeaseState, RECORD_BYTES_MAX,
     RecordError,
 };
+pub use request::{step_down_asked, step_down_request};
 pub use rules::{Detection, Identity, Mode, Rules};
 pub use suspicion::PingAnswer;
 pub use timings::{LeaseTimings, TimingsError};

@@ -313,7 +313,7 @@ impl World {
             Notice::Suspended { .. } => Event::Suspended,
             Notice::Resumed { .. } => Event::Resumed,
             Notice::Released { .. } | Notice::Lost { .. } => Event::Lost,
-            Notice::Candidate | Notice::LeaderChanged(_) => return,
+            Notice::StepDownAsked { .. } | Notice::Candidate | Notice::LeaderChanged(_) => return,
         };
         let now = self.now;
         self.broker

@@ -16,6 +16,7 @@ use election::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use nats_config::Names;
 use protocol::id::{NameError, Namespace, SingletonName};
 use protocol::number::Epoch;
 use tokio::runtime::Handle;
@@ -380,7 +381,11 @@ impl SingletonBuilder {
             Scope::Global => format!("global.{name}"),
         };
         let bucket = self.bucket.clone();
-        let bucket = bucket.unwrap_or_else(|| format!("{}_singletons", self.namespace));
+        let bucket = bucket.unwrap_or_else(|| {
+            Names::new(self.namespace.clone())
+                .singletons_bucket()
+                .to_owned()
+        });
         let mut config = ElectionConfig::new(self.broker()?, &bucket, &key);
         identity.node().clone_into(&mut config.holder);
         config.host = host_name();

@@ -52,6 +52,7 @@ impl Arguments {
             }
             Command::Queue(QueueCommand::Edit { .. } | QueueCommand::Ls)
             | Command::Status
+            | Command::Elections(_)
             | Command::Verify(_)
             | Command::Dev(_)
             | Command::WithParent { .. } => Ok(Asked::Other),

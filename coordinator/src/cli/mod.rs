@@ -2,6 +2,7 @@
 
 mod asked;
 mod connection;
+mod elections;
 mod exit;
 mod jobs;
 mod log;
@@ -73,6 +74,8 @@ enum Command {
     /// Make, change and list queues.
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Look at the elections of coordinators and singletons, and move a leadership.
+    Elections(elections::ElectionsArguments),
     /// Read the whole ledger back, and prove that it kept what is promised; ends with 0 if so.
     Verify(verify::VerifyArguments),
     /// Start a NATS server, coordinators and workers on this machine, to try things out.
@@ -109,6 +112,7 @@ pub fn prepare(arguments: &Arguments) -> Result<(), Failure> {
         | Command::Jobs(_)
         | Command::Status
         | Command::Queue(_)
+        | Command::Elections(_)
         | Command::Verify(_)
         | Command::Dev(_) => log::quiet(),
     }
@@ -135,5 +139,8 @@ pub async fn execute(arguments: Arguments) -> Result<Exit, Failure> {
             signals::at_once(Box::pin(verify::verify(global, arguments))).await
         }
         Command::Queue(command) => signals::at_once(Box::pin(queue::queue(global, command))).await,
+        Command::Elections(arguments) => {
+            signals::at_once(Box::pin(elections::elections(global, arguments))).await
+        }
     }
 }

@@ -110,6 +110,7 @@ fn describe(event: &Event) -> String {
         Event::Resumed { epoch } => format!("resumed {epoch}"),
         Event::Released { epoch } => format!("released {epoch}"),
         Event::Lost { epoch, reason } => format!("lost {epoch}: {reason}"),
+        Event::StepDownAsked { epoch } => format!("asked to step down {epoch}"),
         Event::LeaderChanged(Some(leader)) => format!("leader {} {}", leader.holder, leader.epoch),
         Event::LeaderChanged(None) => "leader none".to_owned(),
     }

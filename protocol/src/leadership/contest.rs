@@ -152,6 +152,11 @@ impl Contest {
             Input::Resign => self.resign(now, effects),
             Input::Advance(floor) => self.advance(now, floor, effects),
             Input::Floor(floor) => self.highest = self.highest.max(floor),
+            Input::StepDownAsked(epoch) => {
+                if matches!(self.standing(), Standing::Leading(own, _) if own == epoch) {
+                    effects.push(Effect::Notify(Notice::StepDownAsked { epoch }));
+                }
+            }
             Input::Hint(author) => self.hint(now, author),
             Input::Read(id, answer) => self.read(now, id, answer, effects),
             Input::Wrote(nonce, answer) => self.wrote(now, nonce, &answer, effects),

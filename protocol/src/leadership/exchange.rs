@@ -28,6 +28,8 @@ pub enum Input {
     Advance(Epoch),
     /// Epochs up to this one are used up, as other records show.
     Floor(Epoch),
+    /// Somebody asks whoever leads in this epoch to hand over. For another epoch it means nobody.
+    StepDownAsked(Epoch),
     /// Somebody wrote the key: who and with which nonce, if it could be read.
     Hint(Option<(Incarnation, u64)>),
     /// The answer to [`Effect::Read`].
@@ -116,6 +118,11 @@ pub enum Notice {
         epoch: Epoch,
         /// Why.
         reason: LostReason,
+    },
+    /// Somebody asks this process to hand over. It leads on until the program resigns.
+    StepDownAsked {
+        /// The epoch that it leads in.
+        epoch: Epoch,
     },
     /// The record names another leader, or none.
     LeaderChanged(Option<Leader>),

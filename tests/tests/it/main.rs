@@ -10,6 +10,7 @@ mod attackers;
 mod canary;
 mod credentials;
 mod demo;
+mod elections;
 mod environment;
 mod front_door;
 mod harness;

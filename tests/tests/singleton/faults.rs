@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use futures::StreamExt;
 use rustix::process::Signal;
+use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
+use tests::system::coordinator_binary;
 use tests::wait::{PATIENCE, within};
 
 use crate::stand::{BEGIN, BEGINS_WITHIN, END, Stand, begins, first_to_begin};
@@ -23,6 +25,42 @@ async fn a_stop_hands_over_at_once() {
         assert!(status.success(), "{status}");
         begins(&mut second).await;
         second.terminate(PATIENCE).await.unwrap();
+        let runs = stand.never_two_at_once();
+        assert_eq!(runs.len(), 2, "{runs:?}");
+    }
+}
+
+/// Carries out a command on singletons and returns what it printed.
+async fn operate(stand: &Stand, arguments: &[&str]) -> Value {
+    let mut command = coordinator_binary().unwrap();
+    command.args([
+        "--server",
+        &stand.server.url(),
+        "elections",
+        "--singletons",
+        "-j",
+    ]);
+    let what = format!("the end of elections {}", arguments.join(" "));
+    let output = within(&what, PATIENCE, command.args(arguments).output()).await;
+    let output = output.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_holder_hands_over_when_an_operator_asks_it_to() {
+    for mode in MODES {
+        let stand = Stand::new(mode, "long").await;
+        let mut first = stand.start("a", &[]).await;
+        begins(&mut first).await;
+        let mut second = stand.start("b", &[]).await;
+        let listed = operate(&stand, &["ls"]).await;
+        assert_eq!(listed[0]["holder"], "a", "{listed}");
+        let key = listed[0]["key"].as_str().unwrap();
+        let epoch = listed[0]["epoch"].to_string();
+        operate(&stand, &["step-down", key, "--epoch", &epoch]).await;
+        begins(&mut second).await;
         let runs = stand.never_two_at_once();
         assert_eq!(runs.len(), 2, "{runs:?}");
     }

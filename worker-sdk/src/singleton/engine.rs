@@ -209,6 +209,9 @@ impl Engine {
         if stalled {
             self.give(Input::Stalled);
         }
+        if matches!(&event, Event::StepDownAsked { .. }) {
+            self.give(Input::StepDown);
+        }
         if let Some(events) = &self.events
             && events.send(event).await.is_err()
         {

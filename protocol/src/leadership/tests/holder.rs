@@ -305,3 +305,15 @@ fn a_replaced_bucket_ends_the_leadership_and_epochs_go_on() {
         "write over #0: n2 e2 held"
     );
 }
+
+#[test]
+fn who_is_asked_to_step_down_leads_on_until_the_program_resigns() {
+    let mut play = Play::leading(Mode::Fenced);
+    assert_eq!(play.at(100, Input::StepDownAsked(Epoch::new(2))), "");
+    let asked = play.at(101, Input::StepDownAsked(Epoch::new(1)));
+    assert_eq!(asked, "asked to step down e1");
+    assert_eq!(play.tick(250), "write over #1: n2 e1 held");
+    assert_eq!(play.tick(1_350), "distrust | suspended e1 | read 2");
+    let late = play.at(1_351, Input::StepDownAsked(Epoch::new(1)));
+    assert_eq!(late, "", "it does not know whether it leads");
+}

@@ -195,6 +195,7 @@ fn describe_notice(notice: &Notice) -> String {
         Notice::Resumed { epoch } => format!("resumed {epoch}"),
         Notice::Released { epoch } => format!("released {epoch}"),
         Notice::Lost { epoch, reason } => format!("lost {epoch}: {reason}"),
+        Notice::StepDownAsked { epoch } => format!("asked to step down {epoch}"),
         Notice::LeaderChanged(Some(leader)) => format!("leader {} {}", leader.holder, leader.epoch),
         Notice::LeaderChanged(None) => "leader none".to_owned(),
     }

@@ -383,7 +383,7 @@ impl World {
                 assert!(!process.ended);
                 assert_eq!(process.trust.map(|(trusted, _)| trusted), Some(*epoch));
             }
-            Notice::Candidate | Notice::LeaderChanged(_) => {}
+            Notice::StepDownAsked { .. } | Notice::Candidate | Notice::LeaderChanged(_) => {}
         }
     }
 
