@@ -35,7 +35,7 @@ pub fn worker(data: &[u8]) {
                 Effect::Start => started += 1,
                 Effect::Forget => forgotten = true,
                 Effect::LetGo(_) => assert!(!run.is_running(), "let go beside its handler"),
-                Effect::Read(_) | Effect::Write(_) | Effect::Progress(_) => {}
+                Effect::Read(_) | Effect::Write(_) | Effect::Progress(_) | Effect::Witness => {}
                 Effect::Cancel(_) | Effect::Abort | Effect::Nak(_) | Effect::Alarm(_) => {}
             }
             assert!(started <= 1, "started twice");
