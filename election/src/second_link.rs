@@ -18,10 +18,17 @@ pub(crate) async fn answer_pings(
     incarnation: Incarnation,
     mut main: watch::Receiver<usize>,
 ) {
-    let mut attempt = 0;
+    let mut attempt: usize = 0;
     loop {
-        let servers = config.broker.servers().await;
-        let count = servers.map_or(0, |(servers, _)| servers.len());
+        let count = match config.broker.servers().await {
+            Ok((servers, _)) => servers.len(),
+            Err(error) => {
+                tracing::debug!(%error, key = %config.key, "no servers are named for pings now");
+                attempt = attempt.wrapping_add(1);
+                tokio::time::sleep(retry_after(attempt)).await;
+                continue;
+            }
+        };
         if count < 2 {
             tracing::debug!(key = %config.key, "no second server for pings");
             return;
