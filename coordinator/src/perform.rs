@@ -15,6 +15,7 @@ use protocol::effects::{Effects, RecordWrite, Stop, WantedConsumer};
 use protocol::message::CoordinatorStatus;
 use protocol::number::{Accepted, Epoch};
 use protocol::takeover::Step;
+use protocol::workers::Rescue;
 
 use crate::driver::Driver;
 use crate::inputs::Done;
@@ -58,12 +59,13 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
             .under_way
             .push(turn_door(driver.broker.clone(), change).boxed());
     }
-    for rescue in effects.rescues {
-        if rescue.server.is_none() {
-            presence::rescue(&driver.broker, &rescue).await;
-            continue;
-        }
-        let rescued = presence::rescue_if_safe(driver.broker.clone(), rescue);
+    let by_server = |rescue: &Rescue| rescue.server.is_some();
+    let (asked_for, at_once): (Vec<_>, Vec<_>) = effects.rescues.into_iter().partition(by_server);
+    for rescue in &at_once {
+        presence::rescue(&driver.broker, rescue).await;
+    }
+    if !asked_for.is_empty() {
+        let rescued = presence::rescue_if_safe(driver.broker.clone(), asked_for);
         driver
             .under_way
             .push(rescued.map(|()| Done::Nothing).boxed());

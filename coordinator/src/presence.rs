@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::Message;
 use async_nats::client::{Request, RequestErrorKind};
+use async_nats::{Client, Message};
 use nats_config::Broker;
 use protocol::id::WorkerId;
 use protocol::message::{WorkerSays, WorkerTold};
@@ -32,17 +32,22 @@ pub(crate) async fn ping(broker: Broker, worker: WorkerId) -> (WorkerId, Pong) {
     let subject = broker.subjects().worker_ping(&worker);
     let mut pong = Pong::Silent;
     for within in PING_WITHIN {
-        let request = Request::new().timeout(Some(within));
-        pong = match broker.client().send_request(subject.clone(), request).await {
-            Ok(_) => Pong::Answered,
-            Err(error) if error.kind() == RequestErrorKind::NoResponders => Pong::NoResponders,
-            Err(_) => Pong::Silent,
-        };
+        pong = ask(broker.client(), subject.clone(), String::new(), within).await;
         if pong != Pong::Silent {
             break;
         }
     }
     (worker, pong)
+}
+
+/// Sends a ping, or a request that is answered like one, and says what it showed.
+pub(crate) async fn ask(client: &Client, subject: String, what: String, within: Duration) -> Pong {
+    let request = Request::new().payload(what.into()).timeout(Some(within));
+    match client.send_request(subject, request).await {
+        Ok(_) => Pong::Answered,
+        Err(error) if error.kind() == RequestErrorKind::NoResponders => Pong::NoResponders,
+        Err(_) => Pong::Silent,
+    }
 }
 
 /// Tells a worker something; what is lost is repeated by nobody, and decides nothing.
@@ -54,22 +59,29 @@ pub(crate) async fn tell(broker: &Broker, worker: &WorkerId, told: &WorkerTold) 
     }
 }
 
-/// Hands a delivery on if the worker's server is with the others, else leaves it to its lease.
-pub(crate) async fn rescue_if_safe(broker: Broker, rescue: Rescue) {
-    let server = rescue.server.as_deref().unwrap_or_default();
+/// Hands each delivery on whose worker's server is with the others, and leaves the rest to their
+/// leases. The broker is asked once for all: they became due together.
+pub(crate) async fn rescue_if_safe(broker: Broker, rescues: Vec<Rescue>) {
     let asked = tokio::time::timeout(PEERS_WITHIN, broker.peers(broker.names().work()));
-    let why = match asked.await {
-        Ok(Ok((leader, peers))) if is_with_the_others(server, leader.as_deref(), &peers) => {
-            return self::rescue(&broker, &rescue).await;
-        }
-        Ok(Ok(_)) => "its server is cut off, and it may be at work there".to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_elapsed) => "the broker does not say which servers are there".to_owned(),
+    let known = match asked.await {
+        Ok(known) => known.map_err(|error| error.to_string()),
+        Err(_elapsed) => Err("the broker does not say which servers are there".to_owned()),
     };
-    tracing::warn!(
-        worker = %rescue.worker, job = %rescue.accepted, attempt = %rescue.attempt, server, why,
-        "the worker is missing: its job has a key and is left to the lease"
-    );
+    for rescue in rescues {
+        let server = rescue.server.as_deref().unwrap_or_default();
+        let why = match &known {
+            Ok((leader, peers)) if is_with_the_others(server, leader.as_deref(), peers) => {
+                self::rescue(&broker, &rescue).await;
+                continue;
+            }
+            Ok(_) => "its server is cut off, and it may be at work there",
+            Err(why) => why,
+        };
+        tracing::warn!(
+            worker = %rescue.worker, job = %rescue.accepted, attempt = %rescue.attempt, server, why,
+            "the worker is missing: its job has a key and is left to the lease"
+        );
+    }
 }
 
 /// Hands a delivery on: one nak, never repeated.
