@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use async_nats::client::{Request, RequestErrorKind};
 use async_nats::{HeaderMap, header};
 use election::{ping_prefix, ping_subject, wall_now};
 use futures::StreamExt;
 use nats_config::{Broker, ReadError};
 use protocol::answer::Answer;
-use protocol::leadership::{EPOCH_MAX, Incarnation, LeaseRecord, LeaseState, step_down_request};
+use protocol::leadership::{Incarnation, LeaseRecord, LeaseState, eviction, step_down_request};
 use protocol::number::{Epoch, Sequence};
 use protocol::time::Timestamp;
-use serde::Serialize;
+use protocol::workers::Pong;
+
+use crate::presence::ask;
 
 /// How long a holder has to answer a ping.
 const PING_WITHIN: Duration = Duration::from_millis(500);
@@ -48,18 +49,6 @@ impl Seen {
     fn subject(&self) -> String {
         format!("$KV.{}.{}", self.bucket, self.key)
     }
-}
-
-/// What came back for a ping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pulse {
-    /// The holder's process answered.
-    Answers,
-    /// The broker knows nobody who listens there.
-    Nobody,
-    /// No answer in time: it stands still or is cut off, or nobody may say so to us.
-    Silent,
 }
 
 /// Why nothing was done.
@@ -134,20 +123,13 @@ fn holders_subject(broker: &Broker, seen: &Seen, incarnation: &Incarnation) -> S
 }
 
 /// Whether the process that the record names answers.
-pub async fn pulse(broker: &Broker, seen: &Seen, record: &LeaseRecord) -> Pulse {
+pub async fn ping(broker: &Broker, seen: &Seen, record: &LeaseRecord) -> Pong {
     say(broker, seen, &record.incarnation, String::new()).await
 }
 
-async fn say(broker: &Broker, seen: &Seen, to: &Incarnation, what: String) -> Pulse {
+async fn say(broker: &Broker, seen: &Seen, to: &Incarnation, what: String) -> Pong {
     let subject = holders_subject(broker, seen, to);
-    let request = Request::new()
-        .payload(what.into())
-        .timeout(Some(PING_WITHIN));
-    match broker.client().send_request(subject, request).await {
-        Ok(_) => Pulse::Answers,
-        Err(error) if error.kind() == RequestErrorKind::NoResponders => Pulse::Nobody,
-        Err(_) => Pulse::Silent,
-    }
+    ask(broker.client(), subject, what, PING_WITHIN).await
 }
 
 /// Asks the holder to hand over, and waits until it has. Returns what stands there then.
@@ -162,14 +144,14 @@ pub async fn step_down(broker: &Broker, seen: &Seen, within: Duration) -> Result
     let mut writes = writes.map_err(|error| cut(&error))?;
     let request = step_down_request(record.epoch);
     match say(broker, seen, &record.incarnation, request).await {
-        Pulse::Answers => {}
-        Pulse::Nobody => {
+        Pong::Answered => {}
+        Pong::NoResponders => {
             return Err(cut(&format!(
                 "{} is not there any more: another takes over as soon as the rules let it",
                 record.holder
             )));
         }
-        Pulse::Silent => {
+        Pong::Silent => {
             return Err(cut(&format!(
                 "{} does not answer: it stands still or is cut off; `evict` takes the lease away",
                 record.holder
@@ -181,7 +163,7 @@ pub async fn step_down(broker: &Broker, seen: &Seen, within: Duration) -> Result
             let now = one(broker, &seen.bucket, &seen.key).await;
             let now = now.map_err(|error| cut(&error))?;
             match now {
-                Some(now) if is_same_tenure(&now, record) => {}
+                Some(now) if now.held().is_some_and(|now| now.is_same_tenure(record)) => {}
                 Some(now) => return Ok(now),
                 None => return Err(ActError::Changed(name.clone())),
             }
@@ -197,35 +179,18 @@ pub async fn step_down(broker: &Broker, seen: &Seen, within: Duration) -> Result
     done.map_err(|_| cut(&late))?
 }
 
-fn is_same_tenure(now: &Seen, before: &LeaseRecord) -> bool {
-    now.held()
-        .is_some_and(|now| (&now.incarnation, now.epoch) == (&before.incarnation, before.epoch))
-}
-
-/// Takes the lease away from its holder: writes a record of the next epoch in the operator's name,
-/// if the one that was seen still stands there. The holder leads no more as soon as it sees that.
-/// Nobody renews the new record: the next leader takes over at once where epochs are a fence, and
-/// after a whole lease where the mode is strict, when the old holder has ended for sure.
+/// Takes the lease away from its holder: writes the [`eviction`] of the record that was seen, if that still
+/// stands there. Returns the epoch that is used up by it.
 ///
 /// # Errors
 /// See [`ActError`].
 pub async fn evict(broker: &Broker, seen: &Seen, operator: &str) -> Result<Epoch, ActError> {
     let name = format!("{}/{}", seen.bucket, seen.key);
     let record = seen.held().ok_or(ActError::NotHeld(name.clone()))?;
-    if record.epoch >= EPOCH_MAX {
+    let incarnation = Incarnation::try_from(nuid::next().to_string());
+    let incarnation = incarnation.expect("a nuid is letters and digits");
+    let Some(next) = eviction(record, operator, incarnation, wall_now()) else {
         return Err(ActError::Refused(format!("{name}: no epoch is left")));
-    }
-    let epoch = record.epoch.next();
-    let incarnation = nuid::next().to_string();
-    let next = LeaseRecord {
-        v: LeaseRecord::VERSION,
-        holder: operator.to_owned(),
-        incarnation: Incarnation::try_from(incarnation).expect("a nuid is letters and digits"),
-        nonce: 1,
-        epoch,
-        acquired: wall_now(),
-        host: String::new(),
-        ..record.clone()
     };
     let mut headers = HeaderMap::new();
     headers.insert(
@@ -234,7 +199,7 @@ pub async fn evict(broker: &Broker, seen: &Seen, operator: &str) -> Result<Epoch
     );
     let written = broker.write(seen.subject(), headers, next.encode().into());
     match written.await {
-        Answer::Stored(_) | Answer::Duplicate(_) => Ok(epoch),
+        Answer::Stored(_) | Answer::Duplicate(_) => Ok(next.epoch),
         Answer::WrongLast => Err(ActError::Changed(name)),
         Answer::Unanswered | Answer::NoResponders | Answer::Busy => Err(ActError::Unreachable(
             format!("{name}: the broker did not say whether it was written; look at it again"),

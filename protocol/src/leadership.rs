@@ -59,7 +59,7 @@ pub use record::{
     EPOCH_MAX, Incarnation, IncarnationError, LEASE_MAX, LeaseRecord, LeaseState, RECORD_BYTES_MAX,
     RecordError,
 };
-pub use request::{step_down_asked, step_down_request};
+pub use request::{eviction, step_down_asked, step_down_request};
 pub use rules::{Detection, Identity, Mode, Rules};
 pub use suspicion::PingAnswer;
 pub use timings::{LeaseTimings, TimingsError};

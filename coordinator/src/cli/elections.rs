@@ -5,9 +5,10 @@ use std::time::Duration;
 use protocol::leadership::LeaseState;
 use protocol::number::{Epoch, Sequence};
 use protocol::time::Timestamp;
+use protocol::workers::Pong;
 use serde::Serialize;
 
-use crate::elections::{self, ActError, Pulse, Seen};
+use crate::elections::{self, ActError, Seen};
 
 use super::exit::{Exit, Failure};
 use super::output::table;
@@ -78,11 +79,11 @@ struct Row<'a> {
     lease_ms: Option<u64>,
     state: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pulse: Option<Pulse>,
+    pulse: Option<&'static str>,
 }
 
 impl<'a> Row<'a> {
-    fn new(seen: &'a Seen, pulse: Option<Pulse>) -> Self {
+    fn new(seen: &'a Seen, pulse: Option<Pong>) -> Self {
         let record = seen.record.as_ref().ok();
         let state = match &seen.record {
             Ok(record) => match record.state {
@@ -103,7 +104,11 @@ impl<'a> Row<'a> {
             since: record.map(|record| record.acquired),
             lease_ms: record.map(|record| record.lease_ms),
             state,
-            pulse,
+            pulse: pulse.map(|pong| match pong {
+                Pong::Answered => "answers",
+                Pong::NoResponders => "nobody",
+                Pong::Silent => "silent",
+            }),
         }
     }
 
@@ -119,27 +124,13 @@ impl<'a> Row<'a> {
             text(self.since.map(|since| since.to_string())),
             self.written.to_string(),
             text(lease.map(|lease| humantime::format_duration(lease).to_string())),
-            match self.pulse {
-                Some(Pulse::Answers) => "answers",
-                Some(Pulse::Nobody) => "is gone",
-                Some(Pulse::Silent) => "is silent",
-                None => "",
-            }
-            .to_owned(),
+            text(self.pulse.map(str::to_owned)),
         ]
     }
 }
 
 const HEADINGS: [&str; 9] = [
-    "election",
-    "holder",
-    "host",
-    "epoch",
-    "state",
-    "since",
-    "written",
-    "lease",
-    "holder now",
+    "election", "holder", "host", "epoch", "state", "since", "written", "lease", "ping",
 ];
 
 fn page(rows: &[Row<'_>]) -> String {
@@ -205,9 +196,9 @@ async fn list(session: &Session, bucket: &str) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn pulse(session: &Session, seen: &Seen) -> Option<Pulse> {
+async fn pulse(session: &Session, seen: &Seen) -> Option<Pong> {
     match seen.held() {
-        Some(record) => Some(elections::pulse(&session.broker, seen, record).await),
+        Some(record) => Some(elections::ping(&session.broker, seen, record).await),
         None => None,
     }
 }

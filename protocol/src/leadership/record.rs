@@ -184,6 +184,12 @@ impl LeaseRecord {
         serde_json::to_vec(self).expect("strings and numbers are always JSON")
     }
 
+    /// Whether both are of one leadership: of one life, in one epoch.
+    #[must_use]
+    pub fn is_same_tenure(&self, other: &Self) -> bool {
+        (&self.incarnation, self.epoch) == (&other.incarnation, other.epoch)
+    }
+
     /// How long an observer leaves the holder alone.
     #[must_use]
     pub const fn lease(&self) -> Duration {

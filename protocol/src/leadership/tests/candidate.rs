@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use super::play::{Play, identity, record, released, rules, seen};
 use crate::answer::Answer;
-use crate::leadership::{Contest, EPOCH_MAX, Input, Mode, Observation, PingAnswer, Standing};
+use crate::leadership::{
+    Contest, EPOCH_MAX, Input, LeaseRecord, Mode, Observation, PingAnswer, Standing, eviction,
+};
 use crate::number::{Epoch, Sequence};
+use crate::time::Timestamp;
 
 /// Lets time pass, answering each read with the same, until it writes.
 fn writes_at(play: &mut Play, observation: &Observation) -> (u64, String) {
@@ -40,6 +43,36 @@ fn a_lease_is_waited_out_from_when_its_revision_was_first_seen() {
             "{mode:?}"
         );
     }
+}
+
+#[test]
+fn an_evicted_holder_is_waited_out_for_a_whole_lease_and_leads_no_more() {
+    let held = record("YOU", 1, 4);
+    let evict = |held: &LeaseRecord| {
+        let incarnation = "OP".parse().unwrap();
+        eviction(held, "operator", incarnation, Timestamp::default())
+    };
+    let evicted = seen(4, &evict(&held).unwrap());
+    // Seen 1000 after the old one: it counts from there.
+    let (mut play, _) = Play::standing(Mode::Strict, seen(3, &held));
+    assert_eq!(play.at(1_000, Input::Hint(None)), "read 2");
+    play.read(1_000, 2, evicted.clone());
+    let (at, text) = writes_at(&mut play, &evicted);
+    assert_eq!((at, text.as_str()), (2_515, "write over #4: n1 e6 held"));
+
+    let mut play = Play::leading(Mode::Strict);
+    assert_eq!(play.at(100, Input::Hint(None)), "read 2");
+    let own = evict(&record("ME", 1, 1)).unwrap();
+    let text = play.read(101, 2, seen(2, &own));
+    assert!(
+        text.starts_with("distrust | lost e1: operator took over under e2"),
+        "{text}"
+    );
+    let last = LeaseRecord {
+        epoch: EPOCH_MAX,
+        ..held
+    };
+    assert_eq!(evict(&last), None);
 }
 
 #[test]
