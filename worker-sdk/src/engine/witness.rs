@@ -21,7 +21,7 @@ pub(super) struct Witness {
 
 impl Witness {
     /// Whether to write now: one at a time, and not too often. One without an answer is written again.
-    fn is_due(&mut self, now: Moment) -> bool {
+    fn is_due(&self, now: Moment) -> bool {
         let Some(sent) = self.sent else {
             return self.is_wanted;
         };
