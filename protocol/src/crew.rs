@@ -1,6 +1,6 @@
 //! Who holds which share, among the live members of a crew: the rules by which each of them runs, and
-//! of which one writes the plan. No IO, no clock, no randomness: time arrives as a [`Moment`], what
-//! the broker holds and answers as [`Input`]s.
+//! of which one writes the plan. No IO, no clock, no randomness: time arrives as a
+//! [`Moment`](crate::leadership::Moment), what the broker holds and answers as [`Input`]s.
 //!
 //! What is authoritative: the **plan**, one record, changed by compare-and-set alone. A member's own
 //! record says that it is here and which plan it obeys; nobody else writes it, but for its end.
