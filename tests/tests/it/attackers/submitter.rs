@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use super::worker::status;
 
 /// How many ids the flood has.
-const FLOOD: usize = 200_000;
+const FLOOD: usize = 1_000_000;
 /// How many of them are under way at once.
 const AT_ONCE: usize = 1_000;
 /// What the ledger may hold: some 97,000 of them, and the door closes at 80 %.
