@@ -213,16 +213,14 @@ impl Driver {
         effects
     }
 
-    /// Our own barrier was stored a moment ago: the broker's time is now.
+    /// A barrier is there. Our own was stored since it was asked for: that tells the broker's time.
     fn set_clock(&mut self, epoch: Epoch, stored: Timestamp) {
         self.election.raise_floor(epoch);
-        if self.rules.epoch() == Some(epoch) {
-            let off = self.clock.set(boot_now(), stored);
-            if off > CLOCK_OFF_MAX {
-                let text = format!("this host's clock was {off:?} off the broker's");
-                tracing::warn!("{text}");
-                self.alarm(text);
-            }
+        let off = self.clock.hears(epoch, stored);
+        if off > CLOCK_OFF_MAX {
+            let text = format!("this host's clock was {off:?} off the broker's");
+            tracing::warn!("{text}");
+            self.alarm(text);
         }
     }
 

@@ -97,6 +97,9 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
 
 fn take_step(driver: &mut Driver, epoch: Epoch, step: Step) {
     tracing::debug!(%epoch, ?step, "step");
+    if let Step::Barrier = step {
+        driver.clock.asks(epoch);
+    }
     let folded = driver.rules.ledger().last_sequence();
     let taken = steps::take(
         driver.broker.clone(),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nats_config::Role;
 use protocol::time::Timestamp;
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use tests::demo::clock;
 use tests::program::workspace_binary;
 use tests::system::{QUEUE, job};
-use tests::wait::PATIENCE;
+use tests::wait::{PATIENCE, until};
 use tests::{Lease, Process, Size, System, proof, roles, runs};
 use tokio::process::Command;
 use worker_sdk::Client;
 
-use crate::scene::{alarm, config, reach, submit};
+use crate::scene::{alarm, alarms, config, reach, submit};
 
 /// Where packages put the library that stands between a process and the clock.
 const LIBRARIES: [&str; 4] = [
@@ -28,6 +28,8 @@ const LIBRARIES: [&str; 4] = [
     "/usr/lib/faketime/libfaketimeMT.so.1",
 ];
 const HOUR: Duration = Duration::from_secs(3_600);
+/// No record for so long: more than a clock may be off without an alarm.
+const QUIET: Duration = Duration::from_secs(3);
 /// Jobs of a load.
 const JOBS: usize = 80;
 /// Written by a coordinator that has caught up.
@@ -175,4 +177,25 @@ async fn a_wall_clock_that_jumps_moves_no_lease_and_no_due_time() {
     });
     runs::check_keys_apart(&system.runs().unwrap(), &BTreeMap::new());
     proof::prove(&system).await.unwrap();
+}
+
+/// The last record of a quiet ledger is the leader's barrier, by which it had set its clock. After a
+/// broker's death it is read again, and says nothing of now.
+#[tokio::test]
+async fn a_leader_that_reads_its_barrier_again_keeps_its_clock() {
+    let (mut system, a) = System::with_leader(Size::One, Lease::Quick).await.unwrap();
+    drop(a);
+    let _b = system.coordinator("b").await.unwrap();
+    system.leader_after(1).await.unwrap();
+    until(Instant::now() + QUIET).await;
+    system.server().kill().await.unwrap();
+    system.server().start_again().await.unwrap();
+    let _worker = system.worker("w1").await.unwrap();
+    system.submit(job("after", "")).await.unwrap();
+    system.ended(1).await.unwrap();
+    let alarms = alarms(&system).await.unwrap();
+    assert!(
+        !alarms.iter().any(|alarm| alarm.contains("clock")),
+        "{alarms:?}"
+    );
 }
