@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
-use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
+use async_nats::jetstream::consumer::pull::{Config, Stream};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy};
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -22,6 +22,17 @@ const BATCH_LEN_MAX: usize = 256;
 pub(crate) const BATCHES_MAX: usize = 16;
 /// How long it waits before it tries to follow again.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// The consumer says so often that it is there. It lives in the memory of one server, and is taken for
+/// dead after two such times of silence; the client's own ordered consumer would wait for 15 to 60 s.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// Most records that one request asks for; the next one is sent at half of them.
+const REQUEST_LEN: usize = 500;
+/// How long one request for records lasts.
+const REQUEST: Duration = Duration::from_secs(30);
+/// How long a server keeps a consumer that nobody asks, since this process died or made another.
+const UNUSED: Duration = Duration::from_secs(30);
+/// How long a server may take to make one.
+const MADE_WITHIN: Duration = Duration::from_secs(5);
 
 /// One record of the ledger.
 #[derive(Debug)]
@@ -59,29 +70,33 @@ pub(crate) async fn follow(
 
 /// Follows with one consumer until something is wrong with it.
 async fn follow_once(broker: &Broker, entries: &mpsc::Sender<Vec<Entry>>, last: &mut Sequence) {
-    let consumer = match consumer(broker, *last).await {
-        Ok(consumer) => consumer,
-        Err(error) => {
+    let made = tokio::time::timeout(MADE_WITHIN, consumer(broker, *last)).await;
+    let consumer = match made {
+        Ok(Ok(consumer)) => consumer,
+        Ok(Err(error)) => {
             tracing::debug!(%error, "failed to follow the ledger; trying again");
             return;
         }
+        Err(_) => {
+            tracing::debug!("no consumer of the ledger within {MADE_WITHIN:?}; trying again");
+            return;
+        }
     };
-    let mut name: Option<String> = None;
+    let mut delivered = 0;
     let mut batches = consumer.ready_chunks(BATCH_LEN_MAX);
     while let Some(batch) = batches.next().await {
         let mut out = Vec::with_capacity(batch.len());
         for message in batch {
-            let entry = match message {
-                // The client made a new consumer by itself, and that one goes on after the last
-                // record, unseen. Ours begins with it.
-                Ok(message) if !is_of(&mut name, message.reply.as_deref()) => None,
+            let found = match message {
                 Ok(message) => entry(message.message, *last),
                 Err(error) => {
                     tracing::debug!(%error, "the ledger's consumer failed; making a new one");
                     None
                 }
             };
-            let Some(entry) = entry else {
+            delivered += 1;
+            // Each delivery counts: none is missing before this one.
+            let Some((_, entry)) = found.filter(|(count, _)| *count == delivered) else {
                 give(entries, out).await;
                 return;
             };
@@ -99,71 +114,91 @@ async fn give(entries: &mpsc::Sender<Vec<Entry>>, batch: Vec<Entry>) {
     }
 }
 
-async fn consumer(broker: &Broker, last: Sequence) -> Result<Ordered, async_nats::Error> {
+async fn consumer(broker: &Broker, last: Sequence) -> Result<Stream, async_nats::Error> {
     let jetstream = broker.jetstream();
     let stream = jetstream
         .get_stream_no_info(broker.names().ledger())
         .await?;
-    let config = OrderedConfig {
+    let config = Config {
+        name: Some(nuid::next().to_string()),
         deliver_policy: DeliverPolicy::ByStartSequence {
             start_sequence: last.get().max(1),
         },
         replay_policy: ReplayPolicy::Instant,
-        ..OrderedConfig::default()
+        ack_policy: AckPolicy::None,
+        max_deliver: 1,
+        num_replicas: 1,
+        memory_storage: true,
+        inactive_threshold: UNUSED,
+        ..Config::default()
     };
     let consumer = stream.create_consumer(config).await?;
-    Ok(consumer.messages().await?)
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(REQUEST_LEN)
+        .expires(REQUEST)
+        .heartbeat(HEARTBEAT)
+        .messages();
+    Ok(messages.await?)
 }
 
-/// A message as a record. `None`: it does not say where it stands, or stands before the last one.
-fn entry(message: async_nats::Message, last: Sequence) -> Option<Entry> {
+/// A message as a record, with its number among the consumer's deliveries. `None`: it does not say
+/// where it stands, or stands before the last one.
+fn entry(message: async_nats::Message, last: Sequence) -> Option<(u64, Entry)> {
     let reply = message.reply.as_deref()?;
-    let (sequence, time) = place(reply)?;
-    (sequence >= last).then_some(Entry {
+    let Place {
+        sequence,
+        delivery,
+        time,
+    } = place(reply)?;
+    let entry = Entry {
         sequence,
         time,
         subject: message.subject,
         headers: message.headers,
         payload: message.payload,
-    })
-}
-
-/// Whether a message comes from the consumer `name`, or is the first to come.
-fn is_of(name: &mut Option<String>, reply: Option<&str>) -> bool {
-    let tokens: Vec<&str> = reply.unwrap_or_default().split('.').collect();
-    let at = if tokens.len() < 11 { 3 } else { 5 };
-    let Some(found) = tokens.get(at) else {
-        return true;
     };
-    let known = name.get_or_insert_with(|| (*found).to_owned());
-    known == found
+    (sequence >= last).then_some((delivery, entry))
 }
 
-/// The stream sequence and the time in a delivery's ack subject, in both of its forms.
-fn place(reply: &str) -> Option<(Sequence, Timestamp)> {
+/// What a delivery's ack subject says.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    sequence: Sequence,
+    /// Its number among the consumer's deliveries, from 1.
+    delivery: u64,
+    time: Timestamp,
+}
+
+/// Reads an ack subject, in both of its forms.
+fn place(reply: &str) -> Option<Place> {
     let tokens: Vec<&str> = reply.split('.').collect();
     let at = match tokens.len() {
         9 => 5,
         11.. => 7,
         _ => return None,
     };
-    let sequence: u64 = tokens.get(at)?.parse().ok()?;
-    let nanos: u64 = tokens.get(at + 2)?.parse().ok()?;
-    Some((
-        Sequence::new(sequence),
-        Timestamp::from_millis(nanos / 1_000_000),
-    ))
+    let number = |at: usize| tokens.get(at)?.parse::<u64>().ok();
+    Some(Place {
+        sequence: Sequence::new(number(at)?),
+        delivery: number(at + 1)?,
+        time: Timestamp::from_millis(number(at + 2)? / 1_000_000),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::place;
+    use super::{Place, place};
     use protocol::number::Sequence;
     use protocol::time::Timestamp;
 
     #[test]
     fn a_record_says_where_it_stands_in_both_forms() {
-        let expected = Some((Sequence::new(41), Timestamp::from_millis(1_795_336_200_250)));
+        let expected = Some(Place {
+            sequence: Sequence::new(41),
+            delivery: 7,
+            time: Timestamp::from_millis(1_795_336_200_250),
+        });
         assert_eq!(
             place("$JS.ACK.JOBS.c.1.41.7.1795336200250000000.0"),
             expected
