@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr, ServerError};
 
 use super::environment::Environment;
 use super::error::ConnectError;
@@ -114,6 +114,23 @@ impl Connection {
             | ConnectErrorKind::Io
             | ConnectErrorKind::MaxReconnects => ConnectError::Unreachable { servers, why },
         }
+    }
+
+    /// Says in our words that a server ends the connection since the credentials are good no more.
+    /// `None`: it says something else.
+    pub(super) fn turned_out(&self, error: &ServerError) -> Option<ConnectError> {
+        let why = error.to_string();
+        let of_credentials = match error {
+            ServerError::AuthorizationViolation => true,
+            ServerError::SlowConsumer(_) => false,
+            // "User Authentication Expired", "Account Authentication Expired", "… Revoked".
+            ServerError::Other(words) => words.to_lowercase().contains("authentication"),
+        };
+        of_credentials.then(|| ConnectError::Unauthorized {
+            servers: self.servers(),
+            why,
+            used: self.auth.describe(),
+        })
     }
 }
 

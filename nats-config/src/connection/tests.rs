@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use async_nats::ServerError;
 use tempfile::TempDir;
 
 use super::{Connection, ConnectionSettings, ContextChoice, Environment, Secret};
@@ -322,4 +323,23 @@ fn a_domain_is_an_api_prefix() {
     let settings = set(|s| s.js_domain = Some("hub".into()));
     let found = Connection::resolve(&settings, &Environment::default()).expect("it resolves");
     assert_eq!(found.api_prefix(), Some("$JS.hub.API"));
+}
+
+#[test]
+fn a_right_that_ends_is_a_refusal_of_the_credentials() {
+    let settings = set(|settings| settings.token = Some("t".to_owned().into()));
+    let (_dir, env) = home(&[], "");
+    let found = Connection::resolve(&settings, &env).expect("the settings are right");
+    let said = |words: &str| found.turned_out(&ServerError::Other(words.to_owned()));
+    for words in ["User Authentication Expired", "User Authentication Revoked"] {
+        let refusal = said(words)
+            .expect("it is about the credentials")
+            .to_string();
+        let wanted = ["refused the credentials", words, "--creds", "NATS_TOKEN"];
+        assert!(
+            wanted.iter().all(|word| refusal.contains(word)),
+            "{refusal}"
+        );
+    }
+    assert!(said("Permissions Violation for Publish to \"x\"").is_none());
 }

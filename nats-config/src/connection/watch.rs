@@ -48,7 +48,10 @@ impl Watch {
                     self.warn(&error.to_string());
                 }
             }
-            Event::ServerError(error) => self.warn(&format!("the server says: {error}")),
+            Event::ServerError(error) => match self.connection.turned_out(&error) {
+                Some(refused) => self.warn(&refused.to_string()),
+                None => self.warn(&format!("the server says: {error}")),
+            },
             Event::LameDuckMode | Event::Draining | Event::Closed | Event::SlowConsumer(_) => {
                 tracing::info!(%event, "connection");
             }

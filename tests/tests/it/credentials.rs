@@ -1,6 +1,8 @@
 //! Credentials and certificates that change under a running coordinator: what it says, and that it
 //! comes back when they do. What is wrong at a start is tested with the commands.
 
+mod jwt;
+
 use std::path::PathBuf;
 
 use rcgen::{
