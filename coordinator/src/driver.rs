@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::connection_watch::{ConnectionWatch, Link};
 use crate::drift_watch::{self, DriftWatch};
 use crate::follower::Entry;
 use crate::inputs::{Done, Inputs, UnderWay};
@@ -61,6 +62,7 @@ pub(crate) struct Driver {
     pub(crate) alarms: Vec<String>,
     /// What workers said that no rule of ours made.
     pub(crate) unread_says: u64,
+    pub(crate) connection: ConnectionWatch,
 }
 
 /// What the loop woke up for.
@@ -94,6 +96,12 @@ impl Driver {
                 question = self.inputs.questions.recv() => Woke::Question(question),
                 () = tokio::time::sleep(wait) => Woke::Timer,
             };
+            // Before anything is decided: what was missed is not known.
+            match self.connection.look(self.broker.client()) {
+                Some(Link::New) => self.event(Event::Connected).await,
+                Some(Link::Gone) => self.event(Event::Disconnected).await,
+                None => {}
+            }
             match woke {
                 Woke::Shutdown
                 | Woke::Leadership(None)

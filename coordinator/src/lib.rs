@@ -22,6 +22,7 @@ pub mod settings;
 pub mod verify;
 
 mod clock;
+mod connection_watch;
 mod done;
 mod drift_watch;
 mod driver;

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::connection_watch::ConnectionWatch;
 use crate::drift_watch::DriftWatch;
 use crate::driver::Driver;
 use crate::follower::{self, BATCHES_MAX};
@@ -134,6 +135,7 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         writes: WriteWatch::default(),
         alarms: Vec::new(),
         unread_says: 0,
+        connection: ConnectionWatch::default(),
         broker: broker.clone(),
     };
     presence::call_roll(&broker).await;

@@ -155,6 +155,8 @@ impl Coordinator {
             Event::Dispatched { tag, answer } => self.landed(now, tag, answer, effects),
             Event::Unsendable { tag, why } => self.unsendable(now, tag, why, effects),
             Event::Wrote { accepted, answer } => self.wrote(accepted, &answer, effects),
+            Event::Connected => self.workers.connected(now),
+            Event::Disconnected => self.workers.blinded(),
             Event::Said(says) => self.said(now, says, effects),
             Event::Ponged(worker, pong) => {
                 effects.told.extend(self.workers.ponged(now, &worker, pong));

@@ -14,7 +14,7 @@ use crate::message::{Handles, Presence, Taken, WorkerSays, WorkerTold};
 use crate::number::{Accepted, Attempt};
 use crate::time::Timestamp;
 
-pub use rescue::{Peer, Rescue, is_with_the_others};
+pub use rescue::{Patience, Peer, Rescue, is_with_the_others};
 
 /// How often a worker that holds something is pinged.
 pub const PING_HOLDING: Duration = Duration::from_millis(50);
@@ -30,6 +30,9 @@ const FORGET_UNHEARD_AFTER: Duration = Duration::from_secs(600);
 /// What a worker let go is handed on within this time, or left to its lease: later a nak could hit
 /// another holder, of whom we have not heard yet.
 const LET_GO_WITHIN: Duration = Duration::from_secs(1);
+/// Every worker says at least so often what it runs: after that time on a new connection nobody's
+/// announcement is missing any more.
+const SAID_WITHIN: Duration = Duration::from_secs(6);
 
 /// What a ping showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,27 @@ pub struct Workers {
     look_at: Option<Timestamp>,
     /// When the next rescue is due, as far as was seen.
     rescue_at: Option<Timestamp>,
+    sight: Sight,
+}
+
+/// Whether all that workers say is heard.
+#[derive(Debug, Default)]
+enum Sight {
+    /// No connection: nothing is.
+    #[default]
+    Blind,
+    /// What was said before this connection may have been missed, until this time.
+    Since(Timestamp),
+}
+
+impl Sight {
+    /// From when on every holder is known.
+    const fn known_from(&self) -> Option<Timestamp> {
+        match self {
+            Self::Blind => None,
+            Self::Since(known) => Some(*known),
+        }
+    }
 }
 
 /// What the workers that are here can do for a queue.
@@ -112,6 +136,8 @@ struct Holder {
     attempt: Attempt,
     delivery: u64,
     ack: String,
+    /// When this delivery was last announced: then its lease lasted.
+    heard: Timestamp,
     handed_on: bool,
 }
 
@@ -135,7 +161,7 @@ impl Workers {
                 self.worker(now, &worker);
                 for taken in took {
                     if is_open(taken.accepted, taken.attempt) {
-                        self.took(&worker, taken);
+                        self.took(now, &worker, taken);
                     }
                 }
                 self.look_by(now, &worker);
@@ -144,8 +170,10 @@ impl Workers {
             }
             WorkerSays::LetGo { worker, let_go } => {
                 self.worker(now, &worker);
-                self.let_go
-                    .retain(|(heard, ..)| now.since(*heard) < LET_GO_WITHIN || planted!(LetGoLate));
+                let known = self.sight.known_from().unwrap_or(now);
+                self.let_go.retain(|(heard, ..)| {
+                    now.since(known.max(*heard)) < LET_GO_WITHIN || planted!(LetGoLate)
+                });
                 let let_go = let_go.into_iter().map(|taken| (now, worker.clone(), taken));
                 self.let_go.extend(let_go);
                 self.look_at = Some(now);
@@ -178,8 +206,15 @@ impl Workers {
             self.count();
         }
         for taken in running {
-            if is_open(taken.accepted, taken.attempt) && !self.is_known(&worker, &taken) {
-                self.took(&worker, taken);
+            if !is_open(taken.accepted, taken.attempt) {
+                continue;
+            }
+            if !self.is_known(&worker, &taken) {
+                self.took(now, &worker, taken);
+            } else if let Some(holder) = self.holders.get_mut(&taken.accepted)
+                && holder.worker == worker
+            {
+                holder.heard = now;
             }
         }
     }
@@ -223,7 +258,7 @@ impl Workers {
         self.look_at = times.into_iter().flatten().min();
     }
 
-    fn took(&mut self, worker: &WorkerId, taken: Taken) {
+    fn took(&mut self, now: Timestamp, worker: &WorkerId, taken: Taken) {
         if let Some(before) = self.holders.get(&taken.accepted) {
             // An older announcement than the one we have: it was overtaken on its way.
             if (before.attempt, before.delivery) > (taken.attempt, taken.delivery)
@@ -241,6 +276,7 @@ impl Workers {
             attempt: taken.attempt,
             delivery: taken.delivery,
             ack: taken.ack,
+            heard: now,
             handed_on: false,
         };
         self.holders.insert(taken.accepted, holder);
@@ -369,6 +405,17 @@ impl Workers {
             worker.handed_on.clear();
         }
         self.count();
+        self.look_at = Some(now);
+    }
+
+    /// The connection to the broker is gone: what workers say now is missed.
+    pub const fn blinded(&mut self) {
+        self.sight = Sight::Blind;
+    }
+
+    /// There is a connection, a new one.
+    pub fn connected(&mut self, now: Timestamp) {
+        self.sight = Sight::Since(now.after(SAID_WITHIN));
         self.look_at = Some(now);
     }
 

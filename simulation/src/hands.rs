@@ -23,6 +23,8 @@ use crate::world::World;
 
 /// After this time a leader must not act any more on what it heard that a worker let go.
 const LET_GO_WITHIN: Duration = Duration::from_secs(1);
+/// After that time on a connection every worker has said what it holds.
+const SAID_WITHIN: Duration = Duration::from_secs(6);
 
 /// One start of a coordinator.
 pub(crate) struct Hands {
@@ -41,6 +43,8 @@ pub(crate) struct Hands {
     pub(crate) heard: BTreeMap<(Accepted, u64), u64>,
     let_go: BTreeMap<String, Timestamp>,
     missing: BTreeSet<WorkerId>,
+    /// Since its connection, all holders are known from here on.
+    known_from: Timestamp,
     /// No write after this tag was sent.
     last_tag: u64,
     /// It folded records that the ledger has lost since.
@@ -61,7 +65,12 @@ pub(crate) struct Pipe {
 }
 
 impl Hands {
-    pub(crate) fn new(rules: Coordinator, candidate: Candidate, start: u64) -> Self {
+    pub(crate) fn new(
+        now: Timestamp,
+        rules: Coordinator,
+        candidate: Candidate,
+        start: u64,
+    ) -> Self {
         Self {
             rules,
             candidate,
@@ -73,6 +82,7 @@ impl Hands {
             heard: BTreeMap::new(),
             let_go: BTreeMap::new(),
             missing: BTreeSet::new(),
+            known_from: now.after(SAID_WITHIN),
             last_tag: 0,
             is_ahead: false,
         }
@@ -334,7 +344,8 @@ impl World {
             .is_none_or(|job| job.state.last() >= rescue.attempt);
         let holder = self.holders.get(&token.handout).copied();
         let is_anothers = holder.is_some_and(|n| self.workers[n].id != rescue.worker);
-        let is_late = let_go.is_some_and(|at| self.now.since(at) >= LET_GO_WITHIN);
+        let known_from = hands.known_from;
+        let is_late = let_go.is_some_and(|at| self.now.since(known_from.max(at)) >= LET_GO_WITHIN);
         let wrong = [
             (is_repeated, "is repeated"),
             (
@@ -373,7 +384,7 @@ impl World {
         self.drop_pipe(self.owner(who));
         let start = self.hands[who].start + 1;
         let candidate = self.candidate(Owner { who, start });
-        self.hands[who] = Hands::new(self.coordinator(), candidate, start);
+        self.hands[who] = Hands::new(self.now, self.coordinator(), candidate, start);
     }
 
     /// Up to `most` records are folded.

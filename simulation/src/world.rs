@@ -134,7 +134,7 @@ impl World {
         for who in 0..COORDINATORS {
             let rules = world.coordinator();
             let candidate = world.candidate(Owner { who, start: 0 });
-            world.hands.push(Hands::new(rules, candidate, 0));
+            world.hands.push(Hands::new(now, rules, candidate, 0));
         }
         for n in 0..QUEUES.len() {
             if world.rng.below(3) > 0 {
@@ -149,7 +149,9 @@ impl World {
 
     pub(crate) fn coordinator(&self) -> Coordinator {
         let width = WindowWidth::new(self.width).expect("1 to 6");
-        Coordinator::new(self.broker.subjects.clone(), width)
+        let mut rules = Coordinator::new(self.broker.subjects.clone(), width);
+        drop(rules.handle(self.now, Event::Connected));
+        rules
     }
 
     pub(crate) fn fault(&mut self, what: &'static str) {

@@ -15,6 +15,7 @@ use crate::number::{Accepted, Attempt};
 use crate::outcome::{Outcome, OutcomeError, Status};
 use crate::subject::{AttemptName, JobName, Subjects, Verb};
 use crate::time::Timestamp;
+use crate::workers::Patience;
 
 impl Coordinator {
     /// Writes what ends jobs: the request to expire what waits although its time to start has
@@ -83,22 +84,31 @@ impl Coordinator {
         }
         effects.pings = self.workers.pings(now);
         let ledger = &self.ledger;
-        let delay = |accepted: Accepted, attempt: Attempt| {
+        let patience = |accepted: Accepted, attempt: Attempt| {
             let Some(out) = leader.outstanding.get(&accepted) else {
-                return planted!(RescueOfWhatIsOver).then_some(Duration::ZERO);
+                let now = Patience {
+                    wait: Duration::ZERO,
+                    lease: None,
+                };
+                return planted!(RescueOfWhatIsOver).then_some(now);
             };
             if out.attempt != attempt {
                 return None;
             }
             let config = ledger.queue_config(&out.queue)?;
-            let millis = match out.key {
+            let wait = match out.key {
                 Some(_) if !planted!(KeyedRescuedSoon) => config.rescue_keyed_ms,
                 Some(_) => config.rescue_ms,
                 None => config.rescue_ms,
             };
-            millis.map(Duration::from_millis)
+            // A worker renews at a third of it.
+            let lease = Duration::from_millis(config.work_lease_ms / 2);
+            wait.map(|wait| Patience {
+                wait: Duration::from_millis(wait),
+                lease: out.key.is_some().then_some(lease),
+            })
         };
-        effects.rescues = self.workers.rescues(now, delay);
+        effects.rescues = self.workers.rescues(now, patience);
         for rescue in &mut effects.rescues {
             let out = leader.outstanding.get(&rescue.accepted);
             if out.is_none_or(|out| out.key.is_none()) {

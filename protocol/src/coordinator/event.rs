@@ -69,6 +69,10 @@ pub enum Event<'a> {
         /// The answer.
         answer: Answer,
     },
+    /// There is a connection to the broker, a new one: what workers said before may have been missed.
+    Connected,
+    /// The connection to the broker is gone.
+    Disconnected,
     /// A worker said something.
     Said(WorkerSays),
     /// A ping showed something.

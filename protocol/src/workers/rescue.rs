@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LET_GO_WITHIN, Workers};
+use super::{Holder, LET_GO_WITHIN, Sight, Workers};
 use crate::id::WorkerId;
 use crate::number::{Accepted, Attempt};
 use crate::time::Timestamp;
@@ -24,6 +24,17 @@ pub struct Rescue {
     /// ([`is_with_the_others`]). `None`: it need not be, since a second run is no harm, or the worker said
     /// itself that it runs this no more.
     pub server: Option<String>,
+}
+
+/// How long a missing worker is waited for, before what it held is handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Since it was found missing.
+    pub wait: Duration,
+    /// Of a job with a key: how long its lease lasts for certain after its delivery was announced. A
+    /// nak that comes later would hit the next delivery, beside whose run it brings about another;
+    /// so would one whose sender does not know yet who holds what.
+    pub lease: Option<Duration>,
 }
 
 /// Within what time a server must have been heard of by the one that leads the work queue. They speak
@@ -55,15 +66,15 @@ pub fn is_with_the_others(server: &str, leader: Option<&str>, peers: &[Peer]) ->
 }
 
 impl Workers {
-    /// What missing workers held for longer than `delay` allows (`None`: the lease only), and is
+    /// What missing workers held for longer than `patience` allows (`None`: the lease only), and is
     /// still outstanding. Each is handed on once.
     pub fn rescues(
         &mut self,
         now: Timestamp,
-        delay: impl Fn(Accepted, Attempt) -> Option<Duration>,
+        patience: impl Fn(Accepted, Attempt) -> Option<Patience>,
     ) -> Vec<Rescue> {
-        let mut rescues = self.let_go_rescues(now, &delay);
         self.rescue_at = None;
+        let mut rescues = self.let_go_rescues(now, &patience);
         for (id, worker) in &mut self.here {
             let Some(since) = worker.missing_since else {
                 continue;
@@ -72,13 +83,19 @@ impl Workers {
                 let Some(holder) = self.holders.get_mut(accepted) else {
                     continue;
                 };
-                let wait = delay(*accepted, holder.attempt)
+                let patience = patience(*accepted, holder.attempt)
                     .filter(|_| !holder.handed_on || planted!(RescuedAgain));
-                let Some(ripe) = wait.map(|wait| since.after(wait)) else {
+                let Some(patience) = patience else {
+                    continue;
+                };
+                let Some(ripe) = ripe(&self.sight, patience, since.after(patience.wait)) else {
                     continue;
                 };
                 if now < ripe {
                     self.rescue_at = Some(self.rescue_at.map_or(ripe, |at| at.min(ripe)));
+                    continue;
+                }
+                if is_over(now, holder, patience) {
                     continue;
                 }
                 holder.handed_on = true;
@@ -96,12 +113,12 @@ impl Workers {
         rescues
     }
 
-    /// What workers that are here let go themselves: at once, and only under the delivery that they
-    /// had.
+    /// What workers that are here let go themselves: at once, or as soon as all holders are known, and
+    /// only under the delivery that they had.
     fn let_go_rescues(
         &mut self,
         now: Timestamp,
-        delay: &impl Fn(Accepted, Attempt) -> Option<Duration>,
+        patience: &impl Fn(Accepted, Attempt) -> Option<Patience>,
     ) -> Vec<Rescue> {
         let mut rescues = Vec::new();
         for (heard, worker, taken) in std::mem::take(&mut self.let_go) {
@@ -112,26 +129,52 @@ impl Workers {
             let is_its = holder.worker == worker
                 && (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery)
                 && (holder.ack == taken.ack || planted!(LetGoByCount));
-            let is_late = now.since(heard) >= LET_GO_WITHIN;
             let is_its = is_its || planted!(LetGoOfAnother);
-            let is_late = is_late && !planted!(LetGoLate);
-            if is_late || !is_its || (holder.handed_on && !planted!(RescuedAgain)) {
+            let patience = patience(taken.accepted, taken.attempt);
+            let Some(patience) = patience.filter(|_| is_its) else {
+                continue;
+            };
+            let Some(ripe) = ripe(&self.sight, patience, heard) else {
+                self.let_go.push((heard, worker, taken));
+                continue;
+            };
+            if now < ripe {
+                self.rescue_at = Some(self.rescue_at.map_or(ripe, |at| at.min(ripe)));
+                self.let_go.push((heard, worker, taken));
                 continue;
             }
-            if delay(taken.accepted, taken.attempt).is_some() {
-                holder.handed_on = true;
-                rescues.push(Rescue {
-                    worker,
-                    accepted: taken.accepted,
-                    attempt: taken.attempt,
-                    ack: holder.ack.clone(),
-                    delay: again_after(holder.delivery),
-                    server: None,
-                });
+            let is_late = now.since(ripe) >= LET_GO_WITHIN || is_over(now, holder, patience);
+            let is_late = is_late && !planted!(LetGoLate);
+            if is_late || (holder.handed_on && !planted!(RescuedAgain)) {
+                continue;
             }
+            holder.handed_on = true;
+            rescues.push(Rescue {
+                worker,
+                accepted: taken.accepted,
+                attempt: taken.attempt,
+                ack: holder.ack.clone(),
+                delay: again_after(holder.delivery),
+                server: None,
+            });
         }
         rescues
     }
+}
+
+/// When it may be handed on, at this time at the earliest: what has a key, once every holder is known.
+/// `None`: not while there is no connection.
+fn ripe(sight: &Sight, patience: Patience, earliest: Timestamp) -> Option<Timestamp> {
+    match patience.lease {
+        None => Some(earliest),
+        Some(_) => Some(sight.known_from()?.max(earliest)),
+    }
+}
+
+/// Whether its lease may have ended: then the broker hands it on by itself.
+fn is_over(now: Timestamp, holder: &Holder, patience: Patience) -> bool {
+    let lease = patience.lease;
+    lease.is_some_and(|lease| now >= holder.heard.after(lease))
 }
 
 /// A job that kills its process is handed on later each time: at once, then after 1 s, 2 s, 4 s.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Pong, Workers};
+use super::{Patience, Pong, Workers};
 use crate::id::{QueueName, WorkerId};
 use crate::message::{Handles, Presence, Taken, WorkerSays, WorkerTold};
 use crate::number::{Accepted, Attempt};
@@ -53,7 +53,12 @@ fn say(workers: &mut Workers, now: u64, says: WorkerSays) -> Vec<(WorkerId, Work
     workers.said(at(now), says, |_, _| true)
 }
 
-const DELAY: fn(Accepted, Attempt) -> Option<Duration> = |_, _| Some(Duration::from_millis(300));
+const DELAY: fn(Accepted, Attempt) -> Option<Patience> = |_, _| {
+    Some(Patience {
+        wait: Duration::from_millis(300),
+        lease: None,
+    })
+};
 
 #[test]
 fn a_missing_workers_job_is_handed_on_once_after_the_delay() {
@@ -242,4 +247,66 @@ fn a_worker_that_holds_something_is_pinged_often() {
     workers.ponged(at(501), &worker("a"), Pong::Answered);
     assert!(workers.pings(at(540)).is_empty());
     assert_eq!(workers.pings(at(551)).len(), 1);
+}
+
+/// Of a job with a key.
+const KEYED: fn(Accepted, Attempt) -> Option<Patience> = |_, _| {
+    Some(Patience {
+        wait: Duration::from_millis(300),
+        lease: Some(Duration::from_secs(15)),
+    })
+};
+
+#[test]
+fn a_job_with_a_key_is_handed_on_once_every_holder_is_known() {
+    let mut workers = Workers::default();
+    say(&mut workers, 0, here("a", vec![]));
+    say(&mut workers, 0, took("a", 7, 1));
+    workers.ponged(at(100), &worker("a"), Pong::NoResponders);
+    assert!(workers.rescues(at(900), KEYED).is_empty(), "no connection");
+    workers.connected(at(1_000));
+    assert!(workers.rescues(at(6_999), KEYED).is_empty());
+    workers.looked();
+    assert!(workers.next_time().is_some_and(|next| next <= at(7_000)));
+    workers.blinded();
+    assert!(workers.rescues(at(9_000), KEYED).is_empty(), "gone again");
+    workers.connected(at(4_000));
+    assert_eq!(workers.rescues(at(10_000), KEYED).len(), 1);
+}
+
+#[test]
+fn a_job_with_a_key_is_left_to_a_lease_that_may_have_ended() {
+    for (said_again, rescued) in [(false, 0), (true, 1)] {
+        let mut workers = Workers::default();
+        workers.connected(at(0));
+        say(&mut workers, 0, here("a", vec![]));
+        say(&mut workers, 0, took("a", 7, 1));
+        if said_again {
+            say(&mut workers, 5_000, here("a", vec![taken(7, 1)]));
+        }
+        workers.ponged(at(15_000), &worker("a"), Pong::NoResponders);
+        assert_eq!(workers.rescues(at(15_300), KEYED).len(), rescued);
+    }
+}
+
+#[test]
+fn what_has_a_key_and_was_let_go_waits_until_every_holder_is_known() {
+    for (taken_by_another, rescued) in [(false, 1), (true, 0)] {
+        let mut workers = Workers::default();
+        say(&mut workers, 0, took("a", 7, 1));
+        workers.connected(at(1_000));
+        let let_go = WorkerSays::LetGo {
+            worker: worker("a"),
+            let_go: vec![taken(7, 1)],
+        };
+        say(&mut workers, 1_100, let_go);
+        assert!(workers.rescues(at(1_100), KEYED).is_empty());
+        if taken_by_another {
+            // Its announcement was missed; what it runs, it says again and again.
+            say(&mut workers, 5_000, here("b", vec![taken(7, 2)]));
+        }
+        workers.looked();
+        assert!(workers.next_time().is_some_and(|next| next <= at(7_000)));
+        assert_eq!(workers.rescues(at(7_000), KEYED).len(), rescued);
+    }
 }

@@ -8,10 +8,14 @@ use protocol::id::WorkerId;
 use protocol::message::{Presence, Taken, WorkerSays};
 use protocol::number::{Accepted, Attempt};
 use protocol::time::Timestamp;
-use protocol::workers::{Pong, Workers};
+use protocol::workers::{Patience, Pong, Workers};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const DELAY: Duration = Duration::from_millis(300);
+const PATIENCE: Patience = Patience {
+    wait: DELAY,
+    lease: None,
+};
 
 #[derive(Debug, Clone)]
 enum Input {
@@ -181,7 +185,7 @@ proptest! {
         for input in &inputs {
             play.take(input);
             let now = Timestamp::from_millis(play.now);
-            for rescue in play.workers.rescues(now, |_, _| Some(DELAY)) {
+            for rescue in play.workers.rescues(now, |_, _| Some(PATIENCE)) {
                 let job = rescue.accepted.get();
                 let of = play.handed.iter().find(|(_, taken)| taken.ack == rescue.ack);
                 let (n, taken) = of.expect("it names a delivery").clone();

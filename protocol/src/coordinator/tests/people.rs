@@ -6,6 +6,9 @@ use super::script::run;
 fn a_missing_workers_jobs_are_handed_on_those_with_a_key_later() {
     run("
         > config q {}
+        # whoever holds something is known after a while
+        > connected
+        > wait 6000
         > lead 1
         consumer q 30000 ms
         > submit q/a

@@ -307,6 +307,8 @@ impl World {
             })),
             "here" => self.handle(Event::Said(WorkerSays::Here(presence(args)))),
             "gone" => self.handle(Event::Said(WorkerSays::Gone { worker: worker() })),
+            "connected" => self.handle(Event::Connected),
+            "disconnected" => self.handle(Event::Disconnected),
             "pong" => {
                 let pong = match args[1] {
                     "answered" => Pong::Answered,
