@@ -5,6 +5,7 @@
 //! refuse.
 
 mod rescue;
+mod sight;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use crate::id::{Kind, QueueName, WorkerId};
 use crate::message::{Handles, Presence, Taken, WorkerSays, WorkerTold};
 use crate::number::{Accepted, Attempt};
 use crate::time::Timestamp;
+
+use sight::Sight;
 
 pub use rescue::{Patience, Peer, Rescue, is_with_the_others};
 
@@ -30,9 +33,6 @@ const FORGET_UNHEARD_AFTER: Duration = Duration::from_secs(600);
 /// What a worker let go is handed on within this time, or left to its lease: later a nak could hit
 /// another holder, of whom we have not heard yet.
 const LET_GO_WITHIN: Duration = Duration::from_secs(1);
-/// Every worker says at least so often what it runs: after that time on a new connection nobody's
-/// announcement is missing any more.
-const SAID_WITHIN: Duration = Duration::from_secs(6);
 
 /// What a ping showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,26 +61,6 @@ pub struct Workers {
     /// When the next rescue is due, as far as was seen.
     rescue_at: Option<Timestamp>,
     sight: Sight,
-}
-
-/// Whether all that workers say is heard.
-#[derive(Debug, Default)]
-enum Sight {
-    /// No connection: nothing is.
-    #[default]
-    Blind,
-    /// What was said before this connection may have been missed, until this time.
-    Since(Timestamp),
-}
-
-impl Sight {
-    /// From when on every holder is known.
-    const fn known_from(&self) -> Option<Timestamp> {
-        match self {
-            Self::Blind => None,
-            Self::Since(known) => Some(*known),
-        }
-    }
 }
 
 /// What the workers that are here can do for a queue.
@@ -415,7 +395,7 @@ impl Workers {
 
     /// There is a connection, a new one.
     pub fn connected(&mut self, now: Timestamp) {
-        self.sight = Sight::Since(now.after(SAID_WITHIN));
+        self.sight = Sight::made(now);
         self.look_at = Some(now);
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Holder, LET_GO_WITHIN, Sight, Workers};
+use super::sight::Sight;
+use super::{Holder, LET_GO_WITHIN, Workers};
 use crate::id::WorkerId;
 use crate::number::{Accepted, Attempt};
 use crate::time::Timestamp;
