@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_nats::jetstream::{self, Context, ErrorCode, stream};
+use async_nats::Client;
+use async_nats::jetstream::{self, ErrorCode, stream};
 use protocol::leadership::{LeaseTimings, RECORD_BYTES_MAX};
 use stream::{Compression, Config, DiscardPolicy, RetentionPolicy, StorageType};
 
-use crate::config::{ElectionConfig, Provision};
+use crate::config::Provision;
+use crate::connecting::context;
 
 /// The bucket keeps a record at least this many leases long.
 const AGE_IN_LEASES: u32 = 4;
@@ -19,20 +21,18 @@ const MESSAGE_BYTES_MAX: i32 = 16_384;
 /// Message ids are not used; this is the least the server takes.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 
-/// The bucket cannot carry an election.
+/// The bucket cannot carry what is to stand in it.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
     /// It is missing and may not be made.
-    #[error("find the election's bucket `{0}`: it does not exist; create it or allow its creation")]
+    #[error("find the bucket `{0}`: it does not exist; create it or allow its creation")]
     Missing(String),
     /// It was there, and is not any more. Making a new one is an operator's act: epochs would start
     /// anew for whoever does not know the old ones.
-    #[error(
-        "find the election's bucket `{0}`: it was deleted while this process ran; create it again"
-    )]
+    #[error("find the bucket `{0}`: it was deleted while this process ran; create it again")]
     Gone(String),
-    /// It has settings under which an election is not safe.
-    #[error("check the election's bucket `{bucket}`: {}; correct it or use another bucket", faults.join("; "))]
+    /// It has settings under which what stands in it is not safe.
+    #[error("check the bucket `{bucket}`: {}; correct it or use another bucket", faults.join("; "))]
     Unfit {
         /// Which bucket.
         bucket: String,
@@ -40,7 +40,7 @@ pub enum BucketError {
         faults: Vec<String>,
     },
     /// The broker did not answer, or refused.
-    #[error("ask for the election's bucket `{bucket}`: {reason}")]
+    #[error("ask for the bucket `{bucket}`: {reason}")]
     Unanswered {
         /// Which bucket.
         bucket: String,
@@ -51,11 +51,11 @@ pub enum BucketError {
 
 /// A bucket that was found fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// Tells a bucket from a later one of the same name.
-    pub(crate) created: String,
+    pub created: String,
     /// No lease in it is longer.
-    pub(crate) lease_max: Duration,
+    pub lease_max: Duration,
 }
 
 /// The stream behind the bucket, as it is made: KV layout, history 1, on disk, read at the leader
@@ -167,21 +167,27 @@ fn size_faults(actual: &Config, wanted: &Config) -> Vec<String> {
     faults
 }
 
-/// Finds the bucket fit, or makes it where that is allowed.
-pub(crate) async fn ensure(
-    context: &Context,
-    config: &ElectionConfig,
+/// Finds a bucket fit, or makes it as `wanted` where that is allowed. `faults` says what of a bucket
+/// that is there does not fit.
+///
+/// # Errors
+/// It is missing, unfit, or the broker did not answer within two seconds.
+pub async fn ensure_bucket(
+    client: Client,
+    (bucket, wanted): (&str, &Config),
+    faults: impl Fn(&Config) -> Vec<String>,
     provision: Provision,
 ) -> Result<Bucket, BucketError> {
-    let wanted = bucket_config(&config.bucket, &config.timings, config.replicas);
+    let context = context(client);
+    let bucket = bucket.to_owned();
     let unanswered = |reason: String| BucketError::Unanswered {
-        bucket: config.bucket.clone(),
+        bucket: bucket.clone(),
         reason,
     };
-    let info = match context.get_stream(config.stream()).await {
+    let info = match context.get_stream(&wanted.name).await {
         Ok(stream) => stream.cached_info().clone(),
         Err(error) if is_missing(&error.kind()) => match provision {
-            Provision::VerifyOnly => return Err(BucketError::Missing(config.bucket.clone())),
+            Provision::VerifyOnly => return Err(BucketError::Missing(bucket)),
             Provision::CreateIfMissing => {
                 // Two who start together both succeed: the same configuration is no error.
                 let made = context.create_stream(wanted.clone()).await;
@@ -191,9 +197,8 @@ pub(crate) async fn ensure(
         },
         Err(error) => return Err(unanswered(error.to_string())),
     };
-    let faults = bucket_faults(&info.config, &wanted);
+    let faults = faults(&info.config);
     if !faults.is_empty() {
-        let bucket = config.bucket.clone();
         return Err(BucketError::Unfit { bucket, faults });
     }
     Ok(Bucket {

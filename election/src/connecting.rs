@@ -3,17 +3,20 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, ServerAddr, jetstream};
+use async_nats::jetstream::stream::Config;
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, ServerAddr};
 use protocol::leadership::Incarnation;
 
-use crate::bucket::{Bucket, BucketError, ensure};
-use crate::config::{ElectionConfig, Provision};
+use crate::bucket::{Bucket, BucketError, bucket_config, bucket_faults, ensure_bucket};
+use crate::config::{Broker, ElectionConfig, Provision};
 use crate::link::Link;
 
-/// Commands that may wait in the client; more are not sent at all.
-const CLIENT_CAPACITY: usize = 64;
-/// Messages that may wait in a subscription.
-const SUBSCRIPTION_CAPACITY: usize = 256;
+/// What may wait in a connection of the election itself: little is ever under way.
+pub(crate) const ROOM: Room = Room {
+    commands: 64,
+    messages: 256,
+};
 /// How often the client asks the server whether it lives; two silences end the connection.
 const CLIENT_PING_EVERY: Duration = Duration::from_secs(1);
 /// How long one server may take to connect and to answer.
@@ -27,11 +30,20 @@ const RETRY_MAX: Duration = Duration::from_millis(250);
 /// The server is too old below this version: compare-and-set of clusters was not yet sound.
 const SERVER_MIN: (i64, i64, i64) = (2, 12, 0);
 
+/// How much may wait in a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Commands that may wait in the client; more are not sent at all.
+    pub commands: usize,
+    /// Messages that may wait in a subscription; more are dropped.
+    pub messages: usize,
+}
+
 /// No usable connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No server could be named, reached or subscribed at.
-    #[error("connect the election to {server}: {reason}")]
+    #[error("connect to {server}: {reason}")]
     Unreachable {
         /// Which server.
         server: String,
@@ -39,7 +51,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The server is older than this crate is safe with.
-    #[error("connect the election to {server}: it is version {version}, needed is {}.{}.{} or later", SERVER_MIN.0, SERVER_MIN.1, SERVER_MIN.2)]
+    #[error("connect to {server}: it is version {version}, needed is {}.{}.{} or later", SERVER_MIN.0, SERVER_MIN.1, SERVER_MIN.2)]
     TooOld {
         /// Which server.
         server: String,
@@ -55,7 +67,7 @@ pub(crate) async fn connect(
     incarnation: Incarnation,
     turn: usize,
 ) -> Result<Link, ConnectError> {
-    let (client, server) = dial(&config, &incarnation, turn).await?;
+    let (client, server) = dial(&config.broker, &incarnation, turn, ROOM).await?;
     let fails = |reason: String| ConnectError::Unreachable {
         server: server.clone(),
         reason,
@@ -75,18 +87,41 @@ pub(crate) async fn connect(
         .map_err(|_| fails("no answer to the subscriptions".to_owned()))?
 }
 
+impl Broker {
+    /// A connection to the server whose turn it is, and that server's name. Processes of different
+    /// incarnations begin with different servers, and go round as `turn` grows. It serves once: when
+    /// it breaks it never comes back by itself, so that nothing is sent later than it was meant.
+    ///
+    /// # Errors
+    /// No server is known, that one is not reached within two seconds, or it is too old.
+    pub async fn connect_once(
+        &self,
+        incarnation: &Incarnation,
+        turn: usize,
+        room: Room,
+    ) -> Result<(Client, String), ConnectError> {
+        dial(self, incarnation, turn, room).await
+    }
+
+    /// How many servers there are to go round; at least one.
+    pub async fn turns(&self) -> usize {
+        let servers = self.servers().await;
+        servers.map_or(1, |(servers, _)| servers.len().max(1))
+    }
+}
+
 /// A connection to the server whose turn it is, which serves once, and that server's name.
-pub(crate) async fn dial(
-    config: &ElectionConfig,
+async fn dial(
+    broker: &Broker,
     incarnation: &Incarnation,
     turn: usize,
+    room: Room,
 ) -> Result<(Client, String), ConnectError> {
     let unreachable = |server: &str, reason: String| ConnectError::Unreachable {
         server: server.to_owned(),
         reason,
     };
-    let (servers, options) = config
-        .broker
+    let (servers, options) = broker
         .servers()
         .await
         .map_err(|error| unreachable("the broker", error.to_string()))?;
@@ -99,8 +134,8 @@ pub(crate) async fn dial(
     let name = server.as_url_str();
     let fails = |reason: String| unreachable(name, reason);
     let client = options
-        .client_capacity(CLIENT_CAPACITY)
-        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .client_capacity(room.commands)
+        .subscription_capacity(room.messages)
         .ping_interval(CLIENT_PING_EVERY)
         .connection_timeout(CONNECT_MAX)
         .request_timeout(Some(CONNECT_MAX))
@@ -124,13 +159,21 @@ pub(crate) async fn verify(
     config: ElectionConfig,
     provision: Provision,
 ) -> Result<Bucket, BucketError> {
-    let mut context = jetstream::new(client);
-    context.set_timeout(CONNECT_MAX);
-    ensure(&context, &config, provision).await
+    let wanted = bucket_config(&config.bucket, &config.timings, config.replicas);
+    let fit = |actual: &Config| bucket_faults(actual, &wanted);
+    ensure_bucket(client, (&config.bucket, &wanted), fit, provision).await
 }
 
-/// The pause before a try: none before the first.
-pub(crate) fn retry_after(attempt: usize) -> Duration {
+/// A context in which no request waits long.
+pub(crate) fn context(client: Client) -> Context {
+    let mut context = jetstream::new(client);
+    context.set_timeout(CONNECT_MAX);
+    context
+}
+
+/// The pause before a try to connect: none before the first, a quarter of a second at most.
+#[must_use]
+pub fn retry_after(attempt: usize) -> Duration {
     if attempt == 0 {
         return Duration::ZERO;
     }

@@ -288,11 +288,7 @@ async fn first_link(
     config: &ElectionConfig,
     incarnation: &Incarnation,
 ) -> Result<(Link, usize), ConnectError> {
-    let tries = config
-        .broker
-        .servers()
-        .await
-        .map_or(1, |(servers, _)| servers.len().max(1));
+    let tries = config.broker.turns().await;
     let mut turn = 0;
     loop {
         let link = connect(config.clone(), incarnation.clone(), turn).await;

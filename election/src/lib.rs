@@ -45,10 +45,10 @@ mod permit;
 mod second_link;
 
 pub use below_init::run_below_init;
-pub use bucket::{BucketError, bucket_config, bucket_faults};
+pub use bucket::{Bucket, BucketError, bucket_config, bucket_faults, ensure_bucket};
 pub use clock::{boot_now, wall_now};
 pub use config::{Broker, BrokerSource, ConfigError, ElectionConfig, Provision, ping_prefix};
-pub use connecting::ConnectError;
+pub use connecting::{ConnectError, Room, retry_after};
 pub use dead_man::{DeadMan, DeadManError};
 pub use detect::ping_subject;
 pub use handle::{AdvanceError, EVENTS_MAX, Election, Events, ResignError, Snapshot, StartError};

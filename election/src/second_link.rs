@@ -8,7 +8,7 @@ use protocol::leadership::Incarnation;
 use tokio::sync::watch;
 
 use crate::config::ElectionConfig;
-use crate::connecting::{ConnectError, dial, retry_after};
+use crate::connecting::{ConnectError, ROOM, retry_after};
 use crate::detect::{answer, ping_subject};
 
 /// Answers pings at a server whose turn is not `main`. Ends at once where there is no second server,
@@ -57,7 +57,7 @@ async fn at(
     main: &mut watch::Receiver<usize>,
     met: impl Fn(usize) -> bool,
 ) -> Result<(), ConnectError> {
-    let (client, server) = dial(config, incarnation, turn).await?;
+    let (client, server) = config.broker.connect_once(incarnation, turn, ROOM).await?;
     let fails = |reason: String| ConnectError::Unreachable {
         server: server.clone(),
         reason,

@@ -16,6 +16,7 @@ pub struct Names {
     leader_bucket: String,
     leader_stream: String,
     singletons_bucket: String,
+    crews_bucket: String,
     workers_bucket: String,
     workers_stream: String,
 }
@@ -37,6 +38,7 @@ impl Names {
             leader_stream: format!("KV_{leader_bucket}"),
             leader_bucket,
             singletons_bucket: format!("{namespace}_singletons"),
+            crews_bucket: format!("{namespace}_crews"),
             workers_stream: format!("KV_{workers_bucket}"),
             workers_bucket,
             subjects: Subjects::new(namespace),
@@ -89,6 +91,13 @@ impl Names {
     #[must_use]
     pub fn singletons_bucket(&self) -> &str {
         &self.singletons_bucket
+    }
+
+    /// The bucket of the crews: members, plans, and the elections of planners. The first member of
+    /// any crew makes it.
+    #[must_use]
+    pub fn crews_bucket(&self) -> &str {
+        &self.crews_bucket
     }
 
     /// The bucket of the workers' presence.
@@ -173,6 +182,8 @@ mod tests {
         let names = Names::new("eu-1".parse().unwrap());
         assert_eq!((names.ledger(), names.work()), ("EU-1_JOBS", "EU-1_WORK"));
         assert_eq!(names.leader_key("main"), "$KV.eu-1_leader.main");
+        assert_eq!(names.singletons_bucket(), "eu-1_singletons");
+        assert_eq!(names.crews_bucket(), "eu-1_crews");
         assert_eq!(
             names.consumer(&"invoices".parse().unwrap()),
             "invoices",

@@ -272,6 +272,11 @@ name!(
     "a singleton's name is 1 to 64 of A-Z a-z 0-9 _ -"
 );
 name!(
+    /// The processes that share partitions or indices: one subject token.
+    CrewName, "crew", |text| is_token(text, NAME_LEN_MAX),
+    "a crew's name is 1 to 64 of A-Z a-z 0-9 _ -"
+);
+name!(
     /// Which handler runs a job, such as `invoice.check`.
     Kind, "kind",
     |text| (1..=KIND_LEN_MAX).contains(&text.len())

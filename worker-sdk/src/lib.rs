@@ -155,6 +155,47 @@
 //! | after a stop | at once | at once |
 //! | for | what cannot refuse an older writer | what keeps the highest [token](Tenure::token) it has seen and refuses a lower one |
 //!
+//! # Shares among all that are here
+//!
+//! A program of which many processes run, each of which must know its share:
+//!
+//! ```no_run
+//! use worker_sdk::{Coordinated, Share};
+//!
+//! async fn poll(share: Share) {
+//!     loop {
+//!         tokio::select! {
+//!             () = share.cancelled() => return,
+//!             () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
+//!         }
+//!         // Check where it is used, and hand the token to whatever is changed.
+//!         if share.check().is_ok() {
+//!             println!("customers of partition {} of {}", share.number(), share.of());
+//!         }
+//!     }
+//! }
+//!
+//! # async fn shutdown_signal() {}
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let crew = Coordinated::partitions("customers", 64)
+//!     .servers("nats://127.0.0.1:4222")
+//!     .start(poll)
+//!     .await?;
+//! crew.run_until(shutdown_signal()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | | [partitions](Coordinated::partitions) | [index](Coordinated::index) |
+//! |---|---|---|
+//! | a share is | one of a fixed number of partitions; the work is called for each that is held | the index i of n members that are here |
+//! | somebody comes or goes | only what moves is paused | all stop before anybody begins again, with another n |
+//! | after a stop | the others take over at once | the same |
+//! | after a crash | when the lease has run out | the same |
+//! | the broker is out of reach for a lease | nothing is held | the same |
+//!
+//! The very first start of a crew takes a lease: nobody knows yet that nobody else is there.
+//!
 //! # Tests
 //!
 //! [`testing`] runs a handler without a broker.
@@ -171,6 +212,7 @@ macro_rules! fail_point {
 mod client;
 mod clock;
 mod context;
+mod coordinated;
 mod delivery;
 mod engine;
 mod handler;
@@ -182,8 +224,11 @@ mod observer;
 mod opening;
 mod options;
 mod outbox;
+mod own_thread;
 mod pull;
 mod running;
+mod scope;
+mod servers;
 mod singleton;
 pub mod testing;
 mod worker;
@@ -191,12 +236,17 @@ mod worker;
 pub use async_nats;
 pub use bytes::Bytes;
 pub use protocol;
+pub use protocol::crew::{Grant, Notice as CrewNotice, OutReason};
 pub use protocol::worker::CancelReason;
 
 pub use client::{
     Client, ClientError, ConnectError, PATIENCE_DEFAULT, SubmitError, SubmitRequest, Submitted,
 };
 pub use context::{FencingToken, JobContext, JobInfo};
+pub use coordinated::{
+    AGAIN_AFTER_DEFAULT, Coordinated, CoordinatedBuilder, CoordinatedEnd, CoordinatedError,
+    CrewStatus, NotHeld, Share,
+};
 pub use election::{
     Event, Expired, Leader, LeaseTimings, LostReason, Provision, Standing, run_below_init,
 };

@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
-use async_nats::ServerAddr;
 use election::{
-    Broker, DeadManError, Detection, ElectionConfig, Event, Leader, LeaseTimings, Mode, Provision,
+    DeadManError, Detection, ElectionConfig, Event, Leader, LeaseTimings, Mode, Provision,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,6 +23,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::identity::{EnvironmentIdentity, Identity, IdentityError, IdentityProvider};
 use crate::opening::host_name;
+use crate::scope::Scope;
+use crate::servers::{Connect, SERVERS_DEFAULT, broker};
 
 pub use tenure::Tenure;
 
@@ -35,20 +36,13 @@ const COMMANDS_MAX: usize = 16;
 /// The work: called once a run, on the runtime that started the singleton.
 pub(crate) type Work = Arc<dyn Fn(Tenure) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// Who shares a singleton: one works in each group, or one at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Group,
-    Global,
-}
-
 /// A singleton that is being put together.
 #[must_use = "a singleton does nothing before it is started"]
 pub struct SingletonBuilder {
     name: String,
     scope: Scope,
     servers: String,
-    connect: Arc<dyn Fn() -> ConnectOptions + Send + Sync>,
+    connect: Connect,
     namespace: Namespace,
     bucket: Option<String>,
     identity: Box<dyn IdentityProvider + Send>,
@@ -222,7 +216,7 @@ impl SingletonBuilder {
         Self {
             name: name.to_owned(),
             scope,
-            servers: "nats://127.0.0.1:4222".to_owned(),
+            servers: SERVERS_DEFAULT.to_owned(),
             connect: Arc::new(ConnectOptions::new),
             namespace: Namespace::default(),
             bucket: None,
@@ -376,17 +370,18 @@ impl SingletonBuilder {
 
     fn election(&self, identity: &Identity) -> Result<ElectionConfig, SingletonError> {
         let name = SingletonName::new(&self.name)?;
-        let key = match self.scope {
-            Scope::Group => format!("group.{}.{name}", identity.group()),
-            Scope::Global => format!("global.{name}"),
-        };
+        let key = self.scope.key(identity, name.as_str());
         let bucket = self.bucket.clone();
         let bucket = bucket.unwrap_or_else(|| {
             Names::new(self.namespace.clone())
                 .singletons_bucket()
                 .to_owned()
         });
-        let mut config = ElectionConfig::new(self.broker()?, &bucket, &key);
+        let broker = broker(&self.servers, &self.connect).map_err(|reason| {
+            let servers = self.servers.clone();
+            SingletonError::Servers { servers, reason }
+        })?;
+        let mut config = ElectionConfig::new(broker, &bucket, &key);
         identity.node().clone_into(&mut config.holder);
         config.host = host_name();
         config.mode = self.mode;
@@ -399,19 +394,6 @@ impl SingletonBuilder {
             ..Detection::default()
         };
         Ok(config)
-    }
-
-    fn broker(&self) -> Result<Broker, SingletonError> {
-        let read = |address: &str| address.trim().parse::<ServerAddr>();
-        let servers: Result<Vec<ServerAddr>, _> = self.servers.split(',').map(read).collect();
-        let servers = servers.map_err(|error| SingletonError::Servers {
-            servers: self.servers.clone(),
-            reason: error.to_string(),
-        })?;
-        let connect = Arc::clone(&self.connect);
-        Ok(Broker::with(Arc::new(move || {
-            futures::future::ready(Ok((servers.clone(), connect()))).boxed()
-        })))
     }
 
     fn checked_wind_up(&self) -> Result<Duration, SingletonError> {
@@ -433,18 +415,8 @@ async fn launch(setup: Setup) -> Result<Singleton, SingletonError> {
         commands: commands_out,
         status: status_in,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(SingletonError::Thread)?;
-    std::thread::Builder::new()
-        .name("singleton".to_owned())
-        .spawn(move || {
-            let end = runtime.block_on(engine::live(setup, ends, ready));
-            drop(runtime);
-            ended_in.send_replace(end);
-        })
-        .map_err(SingletonError::Thread)?;
+    let live = move || engine::live(setup, ends, ready);
+    crate::own_thread::run("singleton", live, ended_in).map_err(SingletonError::Thread)?;
     is_ready.await.unwrap_or(Err(SingletonError::Ended))?;
     Ok(Singleton {
         commands,
