@@ -4,6 +4,7 @@
     reason = "what tests share panics as they do, and clippy knows the marked functions alone"
 )]
 
+mod example;
 mod index;
 mod partitions;
 mod stand;

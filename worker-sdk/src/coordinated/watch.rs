@@ -43,7 +43,7 @@ impl Watch {
                 State::Opening(opening) => match opening.await {
                     Ok(ordered) => self.state = State::Open(ordered),
                     Err(error) => {
-                        tracing::debug!(%error, stream = self.stream, "failed to follow a crew");
+                        self.tell(&error);
                         self.again();
                     }
                 },
@@ -59,6 +59,13 @@ impl Watch {
                     None => self.again(),
                 },
             }
+        }
+    }
+
+    /// Without it a crew shares out late or not at all: said once, not at each try.
+    fn tell(&self, error: &async_nats::Error) {
+        if self.attempt == 0 {
+            tracing::warn!(%error, stream = self.stream, "failed to follow a crew; trying again");
         }
     }
 

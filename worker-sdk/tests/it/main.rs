@@ -2,6 +2,7 @@
 
 mod asking;
 mod client;
+mod crews;
 mod outage;
 mod redelivery;
 mod roles;
