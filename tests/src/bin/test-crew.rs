@@ -48,6 +48,9 @@ struct Arguments {
     /// Which lease.
     #[arg(long)]
     lease: Lease,
+    /// Replicas of the bucket.
+    #[arg(long)]
+    replicas: usize,
     /// Blocks its threads when it is told to end.
     #[arg(long)]
     block: bool,
@@ -101,6 +104,7 @@ fn builder(arguments: &Arguments) -> CoordinatedBuilder {
     let builder = builder
         .servers(&arguments.server)
         .identity(ExplicitIdentity::new(&arguments.name, "test"))
+        .replicas(arguments.replicas)
         .end_within(Duration::from_secs(1))
         .timings(match arguments.lease {
             Lease::Quick => LeaseTimings::quick(),

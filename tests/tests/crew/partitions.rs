@@ -18,7 +18,7 @@ const fn twelve(mode: &'static str, lease: &'static str) -> Rules {
     }
 }
 
-async fn three(stand: &Stand) -> [Process; 3] {
+async fn three<S>(stand: &Stand<S>) -> [Process; 3] {
     let first = stand.start("a", &[]).await;
     let second = stand.start("b", &[]).await;
     let third = stand.start("c", &[]).await;
@@ -145,5 +145,27 @@ async fn work_that_does_not_end_costs_a_strict_process_and_is_never_handed_on_be
     let status = stuck.terminate(SHARES_WITHIN).await.unwrap();
     assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
     stand.shared_by(&["b"]).await;
+    stand.never_two_at_once();
+}
+
+#[tokio::test]
+async fn on_three_servers_the_stream_leader_may_die() {
+    let mut stand = Stand::on_three_servers(twelve("strict", "quick")).await;
+    let _all = three(&stand).await;
+    let client = stand.server.connect().await.unwrap();
+    let killed = stand.server.kill_stream_leader(&client, "KV_jobs_crews");
+    let (name, _) = killed.await.unwrap();
+    stand
+        .server
+        .server(&name)
+        .unwrap()
+        .start_again()
+        .await
+        .unwrap();
+    let led = stand.server.stream_leader(&client, "KV_jobs_crews");
+    led.await.unwrap();
+    // Who was connected there goes on elsewhere, and the crew still changes.
+    let _fourth = stand.start("d", &[]).await;
+    stand.shared_by(&["a", "b", "c", "d"]).await;
     stand.never_two_at_once();
 }

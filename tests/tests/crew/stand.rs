@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tests::cluster::Cluster;
 use tests::process::Process;
 use tests::program::workspace_binary;
 use tests::server::Server;
@@ -14,9 +15,11 @@ use tokio::process::Command;
 /// How long a crew may take to share out, where leases are waited out and the machine is busy.
 pub(crate) const SHARES_WITHIN: Duration = Duration::from_secs(90);
 
-/// A server, and the logs of all that joined.
-pub(crate) struct Stand {
-    pub(crate) server: Server,
+/// One server or three, and the logs of all that joined.
+pub(crate) struct Stand<S = Server> {
+    pub(crate) server: S,
+    url: String,
+    replicas: &'static str,
     logs: TempDir,
     rules: Rules,
 }
@@ -44,13 +47,31 @@ pub(crate) struct Run {
 
 impl Stand {
     pub(crate) async fn new(rules: Rules) -> Self {
+        let server = Server::start().await.unwrap();
         Self {
-            server: Server::start().await.unwrap(),
+            url: server.url(),
+            server,
+            replicas: "1",
             logs: TempDir::new().unwrap(),
             rules,
         }
     }
+}
 
+impl Stand<Cluster> {
+    pub(crate) async fn on_three_servers(rules: Rules) -> Self {
+        let cluster = Cluster::start().await.unwrap();
+        Self {
+            url: cluster.url(),
+            server: cluster,
+            replicas: "3",
+            logs: TempDir::new().unwrap(),
+            rules,
+        }
+    }
+}
+
+impl<S> Stand<S> {
     fn log(&self, name: &str) -> PathBuf {
         self.logs.path().join(name)
     }
@@ -58,7 +79,8 @@ impl Stand {
     /// Starts one and waits until it has a connection.
     pub(crate) async fn start(&self, name: &str, more: &[&str]) -> Process {
         let mut command = Command::new(workspace_binary("test-crew").unwrap());
-        command.args(["--server", &self.server.url(), "--name", name]);
+        command.args(["--server", &self.url, "--name", name]);
+        command.args(["--replicas", self.replicas]);
         command.arg("--log").arg(self.log(name));
         command.args(["--mode", self.rules.mode, "--lease", self.rules.lease]);
         if let Some(count) = self.rules.partitions {
