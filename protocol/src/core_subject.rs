@@ -1,6 +1,7 @@
 //! Subjects of core messages: asked and answered, or said once, never stored.
 
-use crate::id::{JobId, QueueName, WorkerId};
+use crate::id::{JobId, QueueName, SingletonKey, WorkerId};
+use crate::proxy::TenureName;
 use crate::subject::Subjects;
 
 impl Subjects {
@@ -84,6 +85,20 @@ impl Subjects {
     #[must_use]
     pub fn worker_echo(&self, worker: &WorkerId) -> String {
         format!("{}.worker.echo.{worker}", self.root)
+    }
+
+    /// Where the holder of a singleton answers calls under one epoch: a call that was meant for
+    /// another tenure arrives nowhere.
+    #[must_use]
+    pub fn call(&self, singleton: &SingletonKey, tenure: &TenureName) -> String {
+        let TenureName { incarnation, epoch } = tenure;
+        format!("{}.call.{singleton}.{incarnation}.{epoch}", self.root)
+    }
+
+    /// Where all holders of one singleton answer calls.
+    #[must_use]
+    pub fn call_all(&self, singleton: &SingletonKey) -> String {
+        format!("{}.call.{singleton}.>", self.root)
     }
 
     /// All requests to the coordinators.

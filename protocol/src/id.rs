@@ -1,5 +1,5 @@
 //! Names that come from outside, each parsed once and written in one way: job ids, queues, kinds,
-//! keys, workers, groups, singletons, the namespace.
+//! keys, workers, groups, singletons, calls, the namespace.
 //!
 //! A value of a type in this file is valid, so nobody checks it again; and no other file encodes.
 
@@ -18,6 +18,8 @@ pub const NAME_LEN_MAX: usize = 64;
 pub const KIND_LEN_MAX: usize = 128;
 /// Most bytes of a key.
 pub const KEY_LEN_MAX: usize = 256;
+/// Most bytes of the id of a call.
+pub const CALL_ID_LEN_MAX: usize = 128;
 /// Most bytes of a namespace.
 pub const NAMESPACE_LEN_MAX: usize = 32;
 
@@ -277,6 +279,13 @@ name!(
     "a crew's name is 1 to 64 of A-Z a-z 0-9 _ -"
 );
 name!(
+    /// What makes a call to a leader one call, however often it is sent.
+    CallId, "call id",
+    |text| (1..=CALL_ID_LEN_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic()),
+    "a call id is 1 to 128 printable ASCII characters without space"
+);
+name!(
     /// Which handler runs a job, such as `invoice.check`.
     Kind, "kind",
     |text| (1..=KIND_LEN_MAX).contains(&text.len())
@@ -305,6 +314,24 @@ name!(
 impl Default for Namespace {
     fn default() -> Self {
         Self("jobs".into())
+    }
+}
+
+/// A singleton as its election knows it: the key of its lease record, and a part of subjects.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SingletonKey {
+    /// One works in each group.
+    Group(GroupName, SingletonName),
+    /// One works at all.
+    Global(SingletonName),
+}
+
+impl fmt::Display for SingletonKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(group, name) => write!(f, "group.{group}.{name}"),
+            Self::Global(name) => write!(f, "global.{name}"),
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub mod number;
 pub mod outcome;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod proxy;
 pub mod retry;
 pub mod singleton;
 pub mod subject;

@@ -109,6 +109,14 @@ number!(
     /// The number of a queue's configuration, from 1; the newest counts.
     Revision, "a revision", "r"
 );
+number!(
+    /// A call to a leader, as its caller counts them.
+    CallNumber, "a call", "c"
+);
+number!(
+    /// A question that reached a leader, as its desk counts them.
+    Asker, "an asker", "q"
+);
 
 impl Attempt {
     /// No attempt yet: what a control record names before the first outcome.

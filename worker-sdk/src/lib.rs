@@ -196,6 +196,41 @@
 //!
 //! The very first start of a crew takes a lease: nobody knows yet that nobody else is there.
 //!
+//! # Calls to whoever leads
+//!
+//! The work answers calls while its permit holds, and any process calls it by the singleton's name:
+//!
+//! ```no_run
+//! use worker_sdk::{Bytes, Call, CallRequest, LeaderProxy, Refusal, Tenure};
+//!
+//! async fn manage(tenure: Tenure) {
+//!     let answer = async |call: Call| match call.payload().as_ref() {
+//!         b"status" => Ok(Bytes::from("looking for markets")),
+//!         _ => Err(Refusal::new("unknown", "ask for `status`")),
+//!     };
+//!     if let Err(error) = tenure.serve(answer).await {
+//!         eprintln!("{error}");
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let manager = LeaderProxy::in_group("job-manager")
+//!     .servers("nats://127.0.0.1:4222")
+//!     .start()
+//!     .await?;
+//! match manager.call(CallRequest::new("status")).await {
+//!     Ok(answer) => println!("{:?}, says the leader of {}", answer.payload, answer.epoch),
+//!     Err(error) if error.may_be_done() => println!("again with the same id only: {error}"),
+//!     Err(error) => println!("not done: {error}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! While nobody leads a call waits, within its own time and the proxy's limits; what exceeds them is an
+//! error, never dropped in silence. A call is carried out once under each epoch, and at least once if
+//! it is answered.
+//!
 //! # Tests
 //!
 //! [`testing`] runs a handler without a broker.
@@ -219,12 +254,14 @@ mod handler;
 mod identity;
 mod inbox;
 mod job;
+mod leader_proxy;
 mod lookup;
 mod observer;
 mod opening;
 mod options;
 mod outbox;
 mod own_thread;
+mod place;
 mod pull;
 mod running;
 mod scope;
@@ -237,6 +274,8 @@ pub use async_nats;
 pub use bytes::Bytes;
 pub use protocol;
 pub use protocol::crew::{Grant, Notice as CrewNotice, OutReason};
+pub use protocol::id::CallId;
+pub use protocol::proxy::{CallFailure, Overflow, Refusal};
 pub use protocol::worker::CancelReason;
 
 pub use client::{
@@ -255,12 +294,17 @@ pub use identity::{
     EnvironmentIdentity, ExplicitIdentity, Identity, IdentityError, IdentityProvider,
 };
 pub use job::{Job, JobError};
+pub use leader_proxy::{
+    CALL_WITHIN_DEFAULT, CALL_WITHIN_MAX, CallAnswer, CallRequest, LeaderProxy, LeaderProxyBuilder,
+    LeaderProxyError,
+};
 pub use observer::{JobEnd, JobLog, Observer};
 pub use options::{
     CANCEL_GRACE_DEFAULT, SLOTS_DEFAULT, SLOTS_MAX, StartError, WorkerBuilder, WorkerOptions,
 };
+pub use place::ServersError;
 pub use singleton::{
-    END_WITHIN_DEFAULT, Singleton, SingletonBuilder, SingletonEnd, SingletonError, SingletonStatus,
-    Tenure,
+    Call, END_WITHIN_DEFAULT, ServeError, Singleton, SingletonBuilder, SingletonEnd,
+    SingletonError, SingletonStatus, Tenure,
 };
 pub use worker::Worker;

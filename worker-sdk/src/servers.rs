@@ -12,11 +12,16 @@ pub(crate) const SERVERS_DEFAULT: &str = "nats://127.0.0.1:4222";
 /// Credentials, TLS and so on, made anew for each connection.
 pub(crate) type Connect = Arc<dyn Fn() -> ConnectOptions + Send + Sync>;
 
-/// The brokers at these addresses, with commas between; else what is wrong with one.
-pub(crate) fn broker(addresses: &str, connect: &Connect) -> Result<Broker, String> {
+/// The addresses, with commas between; else what is wrong with one.
+pub(crate) fn addresses(text: &str) -> Result<Vec<ServerAddr>, String> {
     let read = |address: &str| address.trim().parse::<ServerAddr>();
-    let servers: Result<Vec<ServerAddr>, _> = addresses.split(',').map(read).collect();
-    let servers = servers.map_err(|error| error.to_string())?;
+    let all: Result<Vec<ServerAddr>, _> = text.split(',').map(read).collect();
+    all.map_err(|error| error.to_string())
+}
+
+/// The brokers at these addresses, with commas between; else what is wrong with one.
+pub(crate) fn broker(text: &str, connect: &Connect) -> Result<Broker, String> {
+    let servers = addresses(text)?;
     let connect = Arc::clone(connect);
     Ok(Broker::with(Arc::new(move || {
         futures::future::ready(Ok((servers.clone(), connect()))).boxed()

@@ -2,6 +2,7 @@
 //! `protocol::singleton` and `protocol::leadership`, and carried out in `engine`.
 
 mod engine;
+mod serving;
 mod tenure;
 
 use std::fmt;
@@ -15,18 +16,20 @@ use election::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use nats_config::Names;
-use protocol::id::{NameError, Namespace, SingletonName};
+use protocol::id::{NameError, Namespace};
 use protocol::number::Epoch;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::identity::{EnvironmentIdentity, Identity, IdentityError, IdentityProvider};
+use crate::identity::{Identity, IdentityError, IdentityProvider};
 use crate::opening::host_name;
+use crate::place::{Place, ServersError};
 use crate::scope::Scope;
-use crate::servers::{Connect, SERVERS_DEFAULT, broker};
 
+pub use serving::{Call, ServeError};
 pub use tenure::Tenure;
+
+pub(crate) use serving::Calls;
 
 /// How long work may take to end when it is told to and the lease lasts, unless the program says
 /// otherwise.
@@ -39,13 +42,7 @@ pub(crate) type Work = Arc<dyn Fn(Tenure) -> BoxFuture<'static, ()> + Send + Syn
 /// A singleton that is being put together.
 #[must_use = "a singleton does nothing before it is started"]
 pub struct SingletonBuilder {
-    name: String,
-    scope: Scope,
-    servers: String,
-    connect: Connect,
-    namespace: Namespace,
-    bucket: Option<String>,
-    identity: Box<dyn IdentityProvider + Send>,
+    place: Place,
     mode: Mode,
     timings: LeaseTimings,
     replicas: usize,
@@ -61,8 +58,7 @@ impl fmt::Debug for SingletonBuilder {
     /// Without the connection options: they may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SingletonBuilder")
-            .field("name", &self.name)
-            .field("scope", &self.scope)
+            .field("place", &self.place)
             .field("mode", &self.mode)
             .finish_non_exhaustive()
     }
@@ -79,13 +75,8 @@ pub enum SingletonError {
     #[error("start a singleton: {0}")]
     Identity(#[from] IdentityError),
     /// The servers' addresses are none.
-    #[error("start a singleton: read the servers `{servers}`: {reason}")]
-    Servers {
-        /// What was given.
-        servers: String,
-        /// The client's words.
-        reason: String,
-    },
+    #[error("start a singleton: {0}")]
+    Servers(#[from] ServersError),
     /// A renewal that is a little late would end the work.
     #[error(
         "start a singleton: wind-up must be above zero, and renew + 2 x request + wind-up below lease - margin"
@@ -205,6 +196,7 @@ impl Singleton {
 pub(crate) struct Setup {
     pub(crate) config: ElectionConfig,
     pub(crate) work: Work,
+    pub(crate) calls: Arc<Calls>,
     pub(crate) user: Handle,
     pub(crate) wind_up: Duration,
     pub(crate) end_within: Duration,
@@ -214,13 +206,7 @@ pub(crate) struct Setup {
 impl SingletonBuilder {
     fn new(name: &str, scope: Scope) -> Self {
         Self {
-            name: name.to_owned(),
-            scope,
-            servers: SERVERS_DEFAULT.to_owned(),
-            connect: Arc::new(ConnectOptions::new),
-            namespace: Namespace::default(),
-            bucket: None,
-            identity: Box::new(EnvironmentIdentity::new()),
+            place: Place::new(name, scope),
             mode: Mode::Strict,
             timings: LeaseTimings::stable(),
             replicas: 1,
@@ -235,31 +221,31 @@ impl SingletonBuilder {
 
     /// The brokers: one address, or several with commas between. Default `nats://127.0.0.1:4222`.
     pub fn servers(mut self, servers: &str) -> Self {
-        servers.clone_into(&mut self.servers);
+        servers.clone_into(&mut self.place.servers);
         self
     }
 
     /// Credentials, TLS and so on, made anew for each connection.
     pub fn connect(mut self, options: impl Fn() -> ConnectOptions + Send + Sync + 'static) -> Self {
-        self.connect = Arc::new(options);
+        self.place.connect = Arc::new(options);
         self
     }
 
     /// The namespace of the installation; default `jobs`.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = namespace;
+        self.place.namespace = namespace;
         self
     }
 
     /// Another bucket than `<namespace>_singletons`. All processes of a singleton must name the same.
     pub fn bucket(mut self, bucket: &str) -> Self {
-        self.bucket = Some(bucket.to_owned());
+        self.place.bucket = Some(bucket.to_owned());
         self
     }
 
     /// Who this process is; default: what the environment says.
     pub fn identity(mut self, provider: impl IdentityProvider + Send + 'static) -> Self {
-        self.identity = Box::new(provider);
+        self.place.identity = Box::new(provider);
         self
     }
 
@@ -356,9 +342,10 @@ impl SingletonBuilder {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let user = Handle::try_current().map_err(|_| SingletonError::NoRuntime)?;
-        let identity = self.identity.identity()?;
+        let identity = self.place.identity.identity()?;
         let setup = Setup {
             config: self.election(&identity)?,
+            calls: Arc::new(Calls::new(&self.place, self.place.key(identity.group())?)),
             work: Arc::new(move |tenure| work(tenure).boxed()),
             user,
             wind_up: self.checked_wind_up()?,
@@ -369,19 +356,8 @@ impl SingletonBuilder {
     }
 
     fn election(&self, identity: &Identity) -> Result<ElectionConfig, SingletonError> {
-        let name = SingletonName::new(&self.name)?;
-        let key = self.scope.key(identity, name.as_str());
-        let bucket = self.bucket.clone();
-        let bucket = bucket.unwrap_or_else(|| {
-            Names::new(self.namespace.clone())
-                .singletons_bucket()
-                .to_owned()
-        });
-        let broker = broker(&self.servers, &self.connect).map_err(|reason| {
-            let servers = self.servers.clone();
-            SingletonError::Servers { servers, reason }
-        })?;
-        let mut config = ElectionConfig::new(broker, &bucket, &key);
+        let key = self.place.key(identity.group())?.to_string();
+        let mut config = ElectionConfig::new(self.place.broker()?, &self.place.bucket(), &key);
         identity.node().clone_into(&mut config.holder);
         config.host = host_name();
         config.mode = self.mode;

@@ -14,7 +14,7 @@ use election::boot_now;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use worker_sdk::{
-    ExplicitIdentity, LeaseTimings, Singleton, SingletonBuilder, SingletonEnd, Tenure,
+    Call, ExplicitIdentity, LeaseTimings, Singleton, SingletonBuilder, SingletonEnd, Tenure,
     run_below_init,
 };
 
@@ -50,6 +50,9 @@ struct Arguments {
     /// Where each act is sent with its token, to be refused or not.
     #[arg(long)]
     sink: Option<String>,
+    /// Answers calls, with its name. `hold:<name>` is not answered by whoever has that name.
+    #[arg(long)]
+    serve: bool,
     /// Runs below itself if it is process 1.
     #[arg(long)]
     below_init: bool,
@@ -154,7 +157,11 @@ impl Work {
         self.note("begin", &tenure);
         match self.arguments.misbehave {
             Misbehave::No | Misbehave::Idle => {
-                self.act(&tenure).await;
+                if self.arguments.serve {
+                    tokio::join!(self.act(&tenure), self.serve(&tenure));
+                } else {
+                    self.act(&tenure).await;
+                }
                 // The last thing that an older one sends, whatever it was told.
                 self.send(&tenure).await;
             }
@@ -181,6 +188,19 @@ impl Work {
             if tenure.check().is_ok() {
                 self.note("act", tenure);
             }
+        }
+    }
+
+    async fn serve(&self, tenure: &Tenure) {
+        let handler = async |call: Call| {
+            self.note("call", tenure);
+            if call.payload().as_ref() == format!("hold:{}", self.arguments.name).as_bytes() {
+                std::future::pending::<()>().await;
+            }
+            Ok(self.arguments.name.clone().into())
+        };
+        if let Err(error) = tenure.serve(handler).await {
+            tracing::error!(%error, "calls are not answered");
         }
     }
 

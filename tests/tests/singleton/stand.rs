@@ -43,7 +43,7 @@ impl Stand {
         }
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.logs.path().join(name)
     }
 

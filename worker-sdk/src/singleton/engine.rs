@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, Setup, SingletonEnd, SingletonError, SingletonStatus, Tenure, Work};
+use super::{Calls, Command, Setup, SingletonEnd, SingletonError, SingletonStatus, Tenure, Work};
 
 /// The longest sleep: on a clock that stands still in suspension, a timer may be late by that.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
@@ -53,6 +53,7 @@ struct Engine {
     /// In strict mode only. It lives on this thread.
     dead_man: Option<DeadMan>,
     work: Work,
+    calls: Arc<Calls>,
     user: Handle,
     runs: JoinSet<()>,
     cancelled: CancellationToken,
@@ -104,6 +105,7 @@ impl Engine {
         let Setup {
             config,
             work,
+            calls,
             user,
             wind_up,
             end_within,
@@ -124,6 +126,7 @@ impl Engine {
             ends,
             dead_man,
             work,
+            calls,
             user,
             runs: JoinSet::new(),
             cancelled: CancellationToken::new(),
@@ -278,7 +281,12 @@ impl Engine {
     fn start(&mut self, epoch: Epoch) {
         self.cancelled = CancellationToken::new();
         let permit = self.election.permit(epoch);
-        let tenure = Tenure::new(permit, self.cancelled.clone(), Arc::clone(&self.election));
+        let tenure = Tenure::new(
+            permit,
+            self.cancelled.clone(),
+            Arc::clone(&self.election),
+            Arc::clone(&self.calls),
+        );
         tracing::info!(name = self.name, %epoch, "the work begins");
         self.election.alive();
         self.set_working(Some(epoch));

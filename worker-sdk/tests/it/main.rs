@@ -1,6 +1,7 @@
 //! Workers and clients against a real nats-server; the test plays the leader.
 
 mod asking;
+mod calls;
 mod client;
 mod crews;
 mod outage;
