@@ -8,4 +8,5 @@
 mod calls;
 mod container;
 mod faults;
+mod services;
 mod stand;

@@ -164,6 +164,17 @@ fn an_answer_of_an_older_leader_is_not_taken_once_another_one_leads() {
 }
 
 #[test]
+fn an_answer_of_another_life_under_the_same_epoch_is_not_taken() {
+    // The bucket was made anew.
+    let mut play = Play::led();
+    play.call(10, 1, &[ask(1, 1, "A", 5)]);
+    play.hint(20, Some(("B", 5)), &[CallerEffect::Read]);
+    play.read(21, Some(("B", 5)), &[ask(1, 2, "B", 5)]);
+    play.says(22, asking(1, 1), (5, yes()), &[]);
+    play.says(23, asking(1, 2), (5, yes()), &[succeeds(1, 5)]);
+}
+
+#[test]
 fn who_hands_over_may_still_answer_while_nobody_else_leads() {
     let mut play = Play::led();
     play.call(10, 1, &[ask(1, 1, "A", 5)]);
