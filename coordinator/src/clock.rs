@@ -15,8 +15,9 @@ use protocol::time::Timestamp;
 pub(crate) struct Clock {
     /// A point of the boot clock, and the time that it was then.
     base: (Moment, Timestamp),
-    /// The barrier by which it is set next, and since when that may be stored.
-    asked: Option<(Epoch, Moment)>,
+    /// The newest barrier that was asked for, and since when it may be stored; without a time once it
+    /// was heard of.
+    asked: Option<(Epoch, Option<Moment>)>,
 }
 
 impl Clock {
@@ -36,7 +37,7 @@ impl Clock {
     /// The broker is asked to store the barrier of this epoch.
     pub(crate) fn asks(&mut self, epoch: Epoch) {
         if self.asked.is_none_or(|(known, _)| known != epoch) {
-            self.asked = Some((epoch, boot_now()));
+            self.asked = Some((epoch, Some(boot_now())));
         }
     }
 
@@ -45,8 +46,9 @@ impl Clock {
     ///
     /// Only the first time: a barrier that is read again says nothing of now.
     pub(crate) fn hears(&mut self, epoch: Epoch, broker: Timestamp) -> Duration {
-        match self.asked.take_if(|(asked, _)| *asked == epoch) {
-            Some((_, asked)) => self.set(asked, boot_now(), broker),
+        let asked = self.asked.as_mut().filter(|(asked, _)| *asked == epoch);
+        match asked.and_then(|(_, since)| since.take()) {
+            Some(since) => self.set(since, boot_now(), broker),
             None => Duration::ZERO,
         }
     }
@@ -121,6 +123,7 @@ mod tests {
         assert!(clock.hears(epoch, late) > Duration::from_secs(50));
         assert!(clock.now() >= late);
         // An idle leader that follows anew begins with the last record: its own, of long ago.
+        clock.asks(epoch);
         let again = clock.hears(epoch, Timestamp::from_millis(0));
         assert!(again.is_zero() && clock.now() >= late);
     }

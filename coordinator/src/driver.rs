@@ -26,6 +26,7 @@ use crate::inputs::{Done, Inputs, UnderWay};
 use crate::ledger_watch::{self, LedgerWatch};
 use crate::payloads::Payloads;
 use crate::perform;
+use crate::presence;
 use crate::questions::Question;
 use crate::steps::Identity;
 use crate::work_queue::WorkQueue;
@@ -82,6 +83,7 @@ impl Driver {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Option<Stop> {
         // An empty ledger has no record to wait for.
         self.stand();
+        self.heed_connection().await;
         loop {
             self.election.alive();
             let wait = self.wait();
@@ -96,12 +98,7 @@ impl Driver {
                 question = self.inputs.questions.recv() => Woke::Question(question),
                 () = tokio::time::sleep(wait) => Woke::Timer,
             };
-            // Before anything is decided: what was missed is not known.
-            match self.connection.look(self.broker.client()) {
-                Some(Link::New) => self.event(Event::Connected).await,
-                Some(Link::Gone) => self.event(Event::Disconnected).await,
-                None => {}
-            }
+            self.heed_connection().await;
             match woke {
                 Woke::Shutdown
                 | Woke::Leadership(None)
@@ -114,7 +111,7 @@ impl Driver {
                 Woke::Answer(answer) => self.answers(answer).await,
                 Woke::Done(done) => self.done(done).await,
                 Woke::Entries(Some(entries)) => self.entries(entries).await,
-                Woke::Said(Some(message)) => match crate::presence::said(&message) {
+                Woke::Said(Some(message)) => match presence::said(&message) {
                     Some(says) => self.event(Event::Said(says)).await,
                     None => self.unread_says += 1,
                 },
@@ -229,6 +226,18 @@ impl Driver {
             let text = format!("this host's clock was {off:?} off the broker's");
             tracing::warn!("{text}");
             self.alarm(text);
+        }
+    }
+
+    /// Before anything is decided: what was said before this connection was made is not known.
+    async fn heed_connection(&mut self) {
+        match self.connection.look(self.broker.client()) {
+            Some(Link::New) => {
+                presence::call_roll(&self.broker).await;
+                self.event(Event::Connected).await;
+            }
+            Some(Link::Gone) => self.event(Event::Disconnected).await,
+            None => {}
         }
     }
 

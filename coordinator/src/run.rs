@@ -27,7 +27,6 @@ use crate::front_door::FrontDoor;
 use crate::inputs::{Inputs, UnderWay};
 use crate::ledger_watch::LedgerWatch;
 use crate::payloads::Payloads;
-use crate::presence;
 use crate::questions::QUESTIONS_MAX;
 use crate::settings::{LeaseProfile, Provision, RunSettings};
 use crate::steps::Identity;
@@ -136,9 +135,8 @@ pub async fn run(settings: RunSettings, shutdown: CancellationToken) -> Result<(
         alarms: Vec::new(),
         unread_says: 0,
         connection: ConnectionWatch::default(),
-        broker: broker.clone(),
+        broker,
     };
-    presence::call_roll(&broker).await;
     let stopped = on_a_worker(driver.run(shutdown)).await;
     stop.cancel();
     while tasks.join_next().await.is_some() {}

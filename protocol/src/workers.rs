@@ -5,7 +5,6 @@
 //! refuse.
 
 mod rescue;
-mod sight;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,12 +14,15 @@ use crate::message::{Handles, Presence, Taken, WorkerSays, WorkerTold};
 use crate::number::{Accepted, Attempt};
 use crate::time::Timestamp;
 
-use sight::Sight;
-
 pub use rescue::{Patience, Peer, Rescue, is_with_the_others};
 
 /// How often a worker that holds something is pinged.
 pub const PING_HOLDING: Duration = Duration::from_millis(50);
+/// How often a worker says what it runs, whatever happens.
+pub const SAYS_EVERY: Duration = Duration::from_secs(5);
+/// So long after its connection was made a leader has heard what each worker runs: it called the roll
+/// then, and each has said it by itself once, with a second for the way.
+const KNOWN_AFTER: Duration = Duration::from_secs(6);
 /// How often an idle worker is pinged.
 pub const PING_IDLE: Duration = Duration::from_secs(1);
 /// Most pings a second, whatever the number of workers.
@@ -60,7 +62,9 @@ pub struct Workers {
     look_at: Option<Timestamp>,
     /// When the next rescue is due, as far as was seen.
     rescue_at: Option<Timestamp>,
-    sight: Sight,
+    /// From when on every holder is known: who spoke before the connection was made was not heard.
+    /// `None`: there is no connection.
+    known_from: Option<Timestamp>,
 }
 
 /// What the workers that are here can do for a queue.
@@ -140,7 +144,9 @@ impl Workers {
             WorkerSays::Took { worker, took } => {
                 self.worker(now, &worker);
                 for taken in took {
-                    if is_open(taken.accepted, taken.attempt) {
+                    if is_open(taken.accepted, taken.attempt)
+                        && !self.is_said_again(now, &worker, &taken)
+                    {
                         self.took(now, &worker, taken);
                     }
                 }
@@ -150,7 +156,7 @@ impl Workers {
             }
             WorkerSays::LetGo { worker, let_go } => {
                 self.worker(now, &worker);
-                let known = self.sight.known_from().unwrap_or(now);
+                let known = self.known_from.unwrap_or(now);
                 self.let_go.retain(|(heard, ..)| {
                     now.since(known.max(*heard)) < LET_GO_WITHIN || planted!(LetGoLate)
                 });
@@ -186,17 +192,27 @@ impl Workers {
             self.count();
         }
         for taken in running {
-            if !is_open(taken.accepted, taken.attempt) {
-                continue;
-            }
-            if !self.is_known(&worker, &taken) {
-                self.took(now, &worker, taken);
-            } else if let Some(holder) = self.holders.get_mut(&taken.accepted)
-                && holder.worker == worker
+            if is_open(taken.accepted, taken.attempt)
+                && !self.is_said_again(now, &worker, &taken)
+                && !self.is_known(&worker, &taken)
             {
-                holder.heard = now;
+                self.took(now, &worker, taken);
             }
         }
+    }
+
+    /// Whether a worker says again what it said before: then the delivery's lease lasts still.
+    fn is_said_again(&mut self, now: Timestamp, worker: &WorkerId, taken: &Taken) -> bool {
+        let holder = self.holders.get_mut(&taken.accepted).filter(|holder| {
+            holder.worker == *worker
+                && (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery)
+                && holder.ack == taken.ack
+        });
+        let said_again = holder.is_some();
+        if let Some(holder) = holder {
+            holder.heard = now;
+        }
+        said_again
     }
 
     /// Whether a repeated announcement says nothing new: this delivery was announced before, or was
@@ -390,12 +406,12 @@ impl Workers {
 
     /// The connection to the broker is gone: what workers say now is missed.
     pub const fn blinded(&mut self) {
-        self.sight = Sight::Blind;
+        self.known_from = None;
     }
 
     /// There is a connection, a new one.
     pub fn connected(&mut self, now: Timestamp) {
-        self.sight = Sight::made(now);
+        self.known_from = Some(now.after(KNOWN_AFTER));
         self.look_at = Some(now);
     }
 

@@ -21,6 +21,7 @@ use protocol::message::Taken;
 use protocol::number::{Accepted, Attempt};
 use protocol::subject::Subjects;
 use protocol::worker::{Ask, Connection, Contact, ECHO_EVERY, Effect, Event, Finish, Found, Run};
+use protocol::workers::SAYS_EVERY;
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, Id, JoinSet};
 
@@ -113,6 +114,7 @@ pub(crate) struct Engine {
     connected_to: Option<(String, u64)>,
     next_echo: Moment,
     next_presence: Moment,
+    next_here: Moment,
     witness: Witness,
     pub(crate) handlers: JoinSet<Ended>,
     tasks: HashMap<Id, RunId>,
@@ -147,6 +149,7 @@ impl Engine {
             connected_to: None,
             next_echo: now,
             next_presence: now,
+            next_here: now.after(SAYS_EVERY),
             witness: Witness::default(),
             handlers: JoinSet::new(),
             tasks: HashMap::new(),
@@ -170,6 +173,10 @@ impl Engine {
         }
         if now >= self.next_presence {
             self.put_presence(None, now);
+        }
+        if now >= self.next_here {
+            self.next_here = now.after(SAYS_EVERY);
+            self.say_here();
         }
         self.look_at_stop(now);
         let dropped = self.outbox.take_dropped();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::sight::Sight;
 use super::{Holder, LET_GO_WITHIN, Workers};
 use crate::id::WorkerId;
 use crate::number::{Accepted, Attempt};
@@ -67,15 +66,15 @@ pub fn is_with_the_others(server: &str, leader: Option<&str>, peers: &[Peer]) ->
 }
 
 impl Workers {
-    /// What missing workers held for longer than `patience` allows (`None`: the lease only), and is
+    /// What missing workers held for longer than `patience_with` allows (`None`: the lease only), and is
     /// still outstanding. Each is handed on once.
     pub fn rescues(
         &mut self,
         now: Timestamp,
-        patience: impl Fn(Accepted, Attempt) -> Option<Patience>,
+        patience_with: impl Fn(Accepted, Attempt) -> Option<Patience>,
     ) -> Vec<Rescue> {
         self.rescue_at = None;
-        let mut rescues = self.let_go_rescues(now, &patience);
+        let mut rescues = self.let_go_rescues(now, &patience_with);
         for (id, worker) in &mut self.here {
             let Some(since) = worker.missing_since else {
                 continue;
@@ -84,19 +83,13 @@ impl Workers {
                 let Some(holder) = self.holders.get_mut(accepted) else {
                     continue;
                 };
-                let patience = patience(*accepted, holder.attempt)
+                let patience = patience_with(*accepted, holder.attempt)
                     .filter(|_| !holder.handed_on || planted!(RescuedAgain));
                 let Some(patience) = patience else {
                     continue;
                 };
-                let Some(ripe) = ripe(&self.sight, patience, since.after(patience.wait)) else {
-                    continue;
-                };
-                if now < ripe {
-                    self.rescue_at = Some(self.rescue_at.map_or(ripe, |at| at.min(ripe)));
-                    continue;
-                }
-                if is_over(now, holder, patience) {
+                let ripe = patience.ripe(since.after(patience.wait), self.known_from);
+                if !is_ripe(now, ripe, &mut self.rescue_at) || is_over(now, holder, patience) {
                     continue;
                 }
                 holder.handed_on = true;
@@ -119,7 +112,7 @@ impl Workers {
     fn let_go_rescues(
         &mut self,
         now: Timestamp,
-        patience: &impl Fn(Accepted, Attempt) -> Option<Patience>,
+        patience_with: &impl Fn(Accepted, Attempt) -> Option<Patience>,
     ) -> Vec<Rescue> {
         let mut rescues = Vec::new();
         for (heard, worker, taken) in std::mem::take(&mut self.let_go) {
@@ -131,20 +124,17 @@ impl Workers {
                 && (holder.attempt, holder.delivery) == (taken.attempt, taken.delivery)
                 && (holder.ack == taken.ack || planted!(LetGoByCount));
             let is_its = is_its || planted!(LetGoOfAnother);
-            let patience = patience(taken.accepted, taken.attempt);
+            let patience = patience_with(taken.accepted, taken.attempt);
             let Some(patience) = patience.filter(|_| is_its) else {
                 continue;
             };
-            let Some(ripe) = ripe(&self.sight, patience, heard) else {
-                self.let_go.push((heard, worker, taken));
-                continue;
-            };
-            if now < ripe {
-                self.rescue_at = Some(self.rescue_at.map_or(ripe, |at| at.min(ripe)));
+            let ripe = patience.ripe(heard, self.known_from);
+            if !is_ripe(now, ripe, &mut self.rescue_at) {
                 self.let_go.push((heard, worker, taken));
                 continue;
             }
-            let is_late = now.since(ripe) >= LET_GO_WITHIN || is_over(now, holder, patience);
+            let is_late = ripe.is_some_and(|ripe| now.since(ripe) >= LET_GO_WITHIN)
+                || is_over(now, holder, patience);
             let is_late = is_late && !planted!(LetGoLate);
             if is_late || (holder.handed_on && !planted!(RescuedAgain)) {
                 continue;
@@ -163,13 +153,26 @@ impl Workers {
     }
 }
 
-/// When it may be handed on, at this time at the earliest: what has a key, once every holder is known.
-/// `None`: not while there is no connection.
-fn ripe(sight: &Sight, patience: Patience, earliest: Timestamp) -> Option<Timestamp> {
-    match patience.lease {
-        None => Some(earliest),
-        Some(_) => Some(sight.known_from()?.max(earliest)),
+impl Patience {
+    /// When it may be handed on, at `earliest` at the earliest: what has a key, once every holder is
+    /// known. `None`: not while there is no connection.
+    fn ripe(self, earliest: Timestamp, known_from: Option<Timestamp>) -> Option<Timestamp> {
+        match self.lease {
+            None => Some(earliest),
+            Some(_) => Some(known_from?.max(earliest)),
+        }
     }
+}
+
+/// Whether that time has come; else it is looked at again then.
+fn is_ripe(now: Timestamp, ripe: Option<Timestamp>, look_at: &mut Option<Timestamp>) -> bool {
+    let Some(ripe) = ripe else {
+        return false;
+    };
+    if now < ripe {
+        *look_at = Some(look_at.map_or(ripe, |at| at.min(ripe)));
+    }
+    now >= ripe
 }
 
 /// Whether its lease may have ended: then the broker hands it on by itself.

@@ -283,6 +283,7 @@ fn a_job_with_a_key_is_left_to_a_lease_that_may_have_ended() {
         say(&mut workers, 0, took("a", 7, 1));
         if said_again {
             say(&mut workers, 5_000, here("a", vec![taken(7, 1)]));
+            say(&mut workers, 10_000, took("a", 7, 1));
         }
         workers.ponged(at(15_000), &worker("a"), Pong::NoResponders);
         assert_eq!(workers.rescues(at(15_300), KEYED).len(), rescued);
@@ -309,4 +310,15 @@ fn what_has_a_key_and_was_let_go_waits_until_every_holder_is_known() {
         assert!(workers.next_time().is_some_and(|next| next <= at(7_000)));
         assert_eq!(workers.rescues(at(7_000), KEYED).len(), rescued);
     }
+}
+
+#[test]
+fn what_was_handed_on_and_is_said_again_is_not_handed_on_again() {
+    let mut workers = Workers::default();
+    say(&mut workers, 0, took("a", 7, 1));
+    workers.ponged(at(100), &worker("a"), Pong::NoResponders);
+    assert_eq!(workers.rescues(at(400), DELAY).len(), 1);
+    say(&mut workers, 500, took("a", 7, 1));
+    workers.ponged(at(600), &worker("a"), Pong::NoResponders);
+    assert!(workers.rescues(at(9_000), DELAY).is_empty(), "one nak");
 }

@@ -1,7 +1,7 @@
 //! A worker dies, stands still or leaves inside a handler: its job is done by another, once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nats_config::Role;
 use protocol::config::QueueConfig;
@@ -9,7 +9,7 @@ use tests::hand::HandWorker;
 use tests::raw::Message;
 use tests::runs::{self, Run};
 use tests::system::{QUEUE, job, load, quick_retries};
-use tests::wait::{PATIENCE, eventually};
+use tests::wait::{PATIENCE, eventually, until};
 use tests::{Lease, Process, Size, System};
 
 use crate::fleet::{Fleet, JOBS};
@@ -96,6 +96,31 @@ async fn the_keyed_job_of_a_killed_worker_runs_elsewhere_a_little_later_on_one_s
 #[tokio::test]
 async fn the_keyed_job_of_a_killed_worker_runs_elsewhere_a_little_later_on_three_servers() {
     rescued_with_a_key(Size::Three).await;
+}
+
+/// Its worker spoke of it again and again, so that the leader knows that its lease lasts.
+#[tokio::test]
+async fn a_keyed_job_that_ran_for_longer_than_half_its_lease_is_handed_on_too() {
+    let lease = Duration::from_secs(24);
+    let config = QueueConfig {
+        work_lease_ms: u64::try_from(lease.as_millis()).unwrap(),
+        ..quick_retries()
+    };
+    let led = System::with_queue(Size::One, Lease::Quick, &config).await;
+    let (system, mut leader) = led.unwrap();
+    let mut first = system.worker("w1").await.unwrap();
+    let hanging = hangs_first("x").header("Jobs-Key", &"one");
+    system.submit(hanging).await.unwrap();
+    started(&system, 1).await;
+    let _second = system.worker("w2").await.unwrap();
+    until(Instant::now() + lease / 2).await;
+    let since = leader.mark();
+    first.kill().await.unwrap();
+    // What comes again by its lease alone is not spoken of.
+    let handed_on = leader.wait_for_line_after(since, "handing its job on", PATIENCE);
+    handed_on.await.unwrap();
+    system.ended(1).await.unwrap();
+    system.tap.look(|book| book.check_all_ended_as("completed"));
 }
 
 async fn killed_under_load(size: Size) {

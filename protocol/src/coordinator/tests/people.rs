@@ -158,3 +158,39 @@ fn pings_come_often_to_who_holds_something_and_one_at_a_time() {
     let wake = world.rules.wake_at(now).expect("the next ping is due");
     assert_eq!(wake.since(now).as_millis(), 50);
 }
+
+#[test]
+fn a_job_with_a_key_is_left_to_its_lease_where_a_nak_might_hit_the_next_holder() {
+    // Since its connection was made anew, the leader may have missed who holds it.
+    run("
+        > config q {}
+        > connected
+        > wait 6000
+        > lead 1
+        consumer q 30000 ms
+        > submit q/a Key=k
+        dispatch q/a n3 a1 after #512 (tag 1)
+        > took w 3/1/1
+        > disconnected
+        > pong w missing
+        > wait 3000
+        > connected
+        > wait 5999
+        > wait 1
+        hand on n3 a1 of w in 0 ms by ack.w.3/1/1
+    ");
+    // Half its lease has passed since its worker spoke of it.
+    run("
+        > config q {}
+        > connected
+        > wait 6000
+        > lead 1
+        consumer q 30000 ms
+        > submit q/a Key=k
+        dispatch q/a n3 a1 after #512 (tag 1)
+        > took w 3/1/1
+        > wait 13000
+        > pong w missing
+        > wait 20000
+    ");
+}
