@@ -6,6 +6,7 @@
 //! A test fails by panicking (`unwrap`, `expect`, `assert!`): then each server and process prints the
 //! end of its output and the folder of the server is kept. A test that returns an `Err` loses both.
 
+pub mod act_log;
 pub mod bench;
 pub mod book;
 pub mod chaos;

@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch as channel};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::identity::IdentityError;
+use crate::place::ServersError;
 use contact::OpenError;
 
 pub use builder::{AGAIN_AFTER_DEFAULT, CoordinatedBuilder};
@@ -37,13 +38,8 @@ pub enum CoordinatedError {
     #[error("join a crew: {0}")]
     Identity(#[from] IdentityError),
     /// The servers' addresses are none.
-    #[error("join a crew: read the servers `{servers}`: {reason}")]
-    Servers {
-        /// What was given.
-        servers: String,
-        /// The client's words.
-        reason: String,
-    },
+    #[error("join a crew: {0}")]
+    Servers(#[from] ServersError),
     /// The times do not fit together, or the number of partitions cannot be.
     #[error("join a crew: {0}")]
     Rules(#[from] RulesError),

@@ -265,9 +265,9 @@ mod place;
 mod pull;
 mod running;
 mod scope;
-mod servers;
 mod singleton;
 pub mod testing;
+mod under_way;
 mod worker;
 
 pub use async_nats;

@@ -1,17 +1,23 @@
-//! Where a singleton is: at which servers, in which bucket, under which key. What those who stand for
-//! it and those who call its holder must agree on.
+//! Where a singleton or a crew is: at which servers, in which bucket, under which name. What all who
+//! meet there must agree on.
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_nats::{ConnectOptions, ServerAddr};
 use election::Broker;
+use futures::FutureExt;
 use nats_config::Names;
 use protocol::id::{GroupName, NameError, Namespace, SingletonKey, SingletonName};
 
 use crate::identity::{EnvironmentIdentity, IdentityProvider};
 use crate::scope::Scope;
-use crate::servers::{Connect, SERVERS_DEFAULT, addresses, broker};
+
+/// The brokers of a program that names none.
+const SERVERS_DEFAULT: &str = "nats://127.0.0.1:4222";
+
+/// Credentials, TLS and so on, made anew for each connection.
+type Connect = Arc<dyn Fn() -> ConnectOptions + Send + Sync>;
 
 pub(crate) struct Place {
     pub(crate) name: String,
@@ -69,23 +75,27 @@ impl Place {
         Names::new(self.namespace.clone())
     }
 
-    pub(crate) fn bucket(&self) -> String {
-        let own = || self.names().singletons_bucket().to_owned();
+    /// The bucket that was named, or else the one of its kind.
+    pub(crate) fn bucket(&self, of_its_kind: impl Fn(&Names) -> &str) -> String {
+        let own = || of_its_kind(&self.names()).to_owned();
         self.bucket.clone().unwrap_or_else(own)
     }
 
     pub(crate) fn broker(&self) -> Result<Broker, ServersError> {
-        broker(&self.servers, &self.connect).map_err(|reason| self.wrong(reason))
+        let servers = self.servers()?;
+        let connect = Arc::clone(&self.connect);
+        Ok(Broker::with(Arc::new(move || {
+            futures::future::ready(Ok((servers.clone(), connect()))).boxed()
+        })))
     }
 
+    /// The addresses, with commas between.
     pub(crate) fn servers(&self) -> Result<Vec<ServerAddr>, ServersError> {
-        addresses(&self.servers).map_err(|reason| self.wrong(reason))
-    }
-
-    fn wrong(&self, reason: String) -> ServersError {
-        ServersError {
+        let read = |address: &str| address.trim().parse::<ServerAddr>();
+        let all: Result<Vec<ServerAddr>, _> = self.servers.split(',').map(read).collect();
+        all.map_err(|error| ServersError {
             servers: self.servers.clone(),
-            reason,
-        }
+            reason: error.to_string(),
+        })
     }
 }

@@ -16,6 +16,7 @@ use election::{
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use nats_config::Names;
 use protocol::id::{NameError, Namespace};
 use protocol::number::Epoch;
 use tokio::runtime::Handle;
@@ -357,7 +358,11 @@ impl SingletonBuilder {
 
     fn election(&self, identity: &Identity) -> Result<ElectionConfig, SingletonError> {
         let key = self.place.key(identity.group())?.to_string();
-        let mut config = ElectionConfig::new(self.place.broker()?, &self.place.bucket(), &key);
+        let mut config = ElectionConfig::new(
+            self.place.broker()?,
+            &self.place.bucket(Names::singletons_bucket),
+            &key,
+        );
         identity.node().clone_into(&mut config.holder);
         config.host = host_name();
         config.mode = self.mode;

@@ -1,8 +1,6 @@
 //! A process that joins a crew and writes down what it does with its shares, and that misbehaves on
 //! demand. For tests alone; it decides nothing.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use election::{Moment, boot_now};
+use tests::act_log::ActLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use worker_sdk::{
@@ -87,7 +86,7 @@ fn main() -> Result<ExitCode> {
 
 async fn join(arguments: Arguments) -> Result<CoordinatedEnd> {
     let mut stop = signal(SignalKind::terminate()).context("listen to SIGTERM")?;
-    let log = Arc::new(Mutex::new(Log::append(&arguments.log)?));
+    let log = Arc::new(Mutex::new(ActLog::append(&arguments.log)?));
     let block = arguments.block;
     let crew = builder(&arguments)
         .start(move |share| work(share, Arc::clone(&log), block))
@@ -116,10 +115,14 @@ fn builder(arguments: &Arguments) -> CoordinatedBuilder {
     }
 }
 
-async fn work(share: Share, log: Arc<Mutex<Log>>, block: bool) {
+async fn work(share: Share, log: Arc<Mutex<ActLog>>, block: bool) {
     let note = |what: &str, at: Moment| {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.note(what, &share, at);
+        let (number, of, token) = (share.number(), share.of(), share.token().get());
+        log.write(&format!("{what} {number} {of} {token} {}", at.as_nanos()));
+        if what != "act" {
+            tracing::info!("{what} {number} of {of} as {token}");
+        }
     };
     note("begin", boot_now());
     let mut ticks = tokio::time::interval(ACT_EVERY);
@@ -141,25 +144,4 @@ async fn work(share: Share, log: Arc<Mutex<Log>>, block: bool) {
         }
     }
     note("end", boot_now());
-}
-
-struct Log(File);
-
-impl Log {
-    fn append(path: &PathBuf) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self(file.context("open the log")?))
-    }
-
-    /// A line is written at once: nothing is lost with the process.
-    fn note(&mut self, what: &str, share: &Share, at: Moment) {
-        let (number, of, token) = (share.number(), share.of(), share.token().get());
-        let line = format!("{what} {number} {of} {token} {}\n", at.as_nanos());
-        if let Err(error) = self.0.write_all(line.as_bytes()) {
-            tracing::error!(%error, "a line was not written");
-        }
-        if what != "act" {
-            tracing::info!("{what} {number} of {of} as {token}");
-        }
-    }
 }

@@ -1,8 +1,6 @@
 //! A process that stands for a singleton and writes down what it does, and that misbehaves on demand.
 //! For tests alone; it decides nothing.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use election::boot_now;
+use tests::act_log::ActLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use worker_sdk::{
@@ -111,7 +110,7 @@ async fn stand(arguments: Arguments) -> Result<SingletonEnd> {
         Some(_) => Some(async_nats::connect(&arguments.server).await?),
         None => None,
     };
-    let log = Log::append(&arguments.log)?;
+    let log = ActLog::append(&arguments.log)?;
     let work = Work {
         log: Arc::new(Mutex::new(log)),
         sink,
@@ -147,7 +146,7 @@ fn builder(arguments: &Arguments) -> SingletonBuilder {
 
 #[derive(Clone)]
 struct Work {
-    log: Arc<Mutex<Log>>,
+    log: Arc<Mutex<ActLog>>,
     sink: Option<async_nats::Client>,
     arguments: Arguments,
 }
@@ -216,24 +215,8 @@ impl Work {
 
     fn note(&self, what: &str, tenure: &Tenure) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.note(what, tenure.token().get());
-    }
-}
-
-struct Log(File);
-
-impl Log {
-    fn append(path: &PathBuf) -> Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self(file.context("open the log")?))
-    }
-
-    /// A line is written at once: nothing is lost with the process.
-    fn note(&mut self, what: &str, token: u64) {
-        let line = format!("{what} {token} {}\n", boot_now().as_nanos());
-        if let Err(error) = self.0.write_all(line.as_bytes()) {
-            tracing::error!(%error, "a line was not written");
-        }
+        let token = tenure.token().get();
+        log.write(&format!("{what} {token} {}", boot_now().as_nanos()));
         if what != "act" {
             tracing::info!("{what} {token}");
         }

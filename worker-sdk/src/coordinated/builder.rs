@@ -19,10 +19,10 @@ use super::engine::Setup;
 use super::keys::Keys;
 use super::runs::{Patience, Work};
 use super::{Coordinated, CoordinatedError, Share, bucket, launch};
-use crate::identity::{EnvironmentIdentity, Identity, IdentityProvider};
+use crate::identity::{Identity, IdentityProvider};
 use crate::opening::host_name;
+use crate::place::Place;
 use crate::scope::Scope;
-use crate::servers::{Connect, SERVERS_DEFAULT, broker};
 
 /// The pause before work that returned by itself is called again, unless the program says otherwise.
 pub const AGAIN_AFTER_DEFAULT: Duration = Duration::from_secs(1);
@@ -30,14 +30,8 @@ pub const AGAIN_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 /// A process's part in a crew, while it is being put together.
 #[must_use = "a process joins nothing before it is started"]
 pub struct CoordinatedBuilder {
-    name: String,
+    place: Place,
     sharing: Sharing,
-    scope: Scope,
-    servers: String,
-    connect: Connect,
-    namespace: Namespace,
-    bucket: Option<String>,
-    identity: Box<dyn IdentityProvider + Send>,
     mode: Mode,
     timings: LeaseTimings,
     replicas: usize,
@@ -50,12 +44,10 @@ pub struct CoordinatedBuilder {
 }
 
 impl fmt::Debug for CoordinatedBuilder {
-    /// Without the connection options: they may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CoordinatedBuilder")
-            .field("name", &self.name)
+            .field("place", &self.place)
             .field("sharing", &self.sharing)
-            .field("scope", &self.scope)
             .finish_non_exhaustive()
     }
 }
@@ -63,14 +55,8 @@ impl fmt::Debug for CoordinatedBuilder {
 impl CoordinatedBuilder {
     pub(super) fn new(name: &str, sharing: Sharing) -> Self {
         Self {
-            name: name.to_owned(),
+            place: Place::new(name, Scope::Group),
             sharing,
-            scope: Scope::Group,
-            servers: SERVERS_DEFAULT.to_owned(),
-            connect: Arc::new(ConnectOptions::new),
-            namespace: Namespace::default(),
-            bucket: None,
-            identity: Box::new(EnvironmentIdentity::new()),
             mode: Mode::Strict,
             timings: LeaseTimings::stable(),
             replicas: 1,
@@ -86,37 +72,37 @@ impl CoordinatedBuilder {
     /// Shares with all processes that share a broker and a namespace. Default: with those of the own
     /// group.
     pub const fn global(mut self) -> Self {
-        self.scope = Scope::Global;
+        self.place.scope = Scope::Global;
         self
     }
 
     /// The brokers: one address, or several with commas between. Default `nats://127.0.0.1:4222`.
     pub fn servers(mut self, servers: &str) -> Self {
-        servers.clone_into(&mut self.servers);
+        servers.clone_into(&mut self.place.servers);
         self
     }
 
     /// Credentials, TLS and so on, made anew for each connection.
     pub fn connect(mut self, options: impl Fn() -> ConnectOptions + Send + Sync + 'static) -> Self {
-        self.connect = Arc::new(options);
+        self.place.connect = Arc::new(options);
         self
     }
 
     /// The namespace of the installation; default `jobs`.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
-        self.namespace = namespace;
+        self.place.namespace = namespace;
         self
     }
 
     /// Another bucket than `<namespace>_crews`. All members of a crew must name the same.
     pub fn bucket(mut self, bucket: &str) -> Self {
-        self.bucket = Some(bucket.to_owned());
+        self.place.bucket = Some(bucket.to_owned());
         self
     }
 
     /// Who this process is; default: what the environment says.
     pub fn identity(mut self, provider: impl IdentityProvider + Send + 'static) -> Self {
-        self.identity = Box::new(provider);
+        self.place.identity = Box::new(provider);
         self
     }
 
@@ -216,17 +202,14 @@ impl CoordinatedBuilder {
     }
 
     fn setup(self, work: Work, user: Handle) -> Result<Setup, CoordinatedError> {
-        let identity = self.identity.identity()?;
+        let identity = self.place.identity.identity()?;
         let rules = self.rules()?;
         let end_within = self.end_within.unwrap_or(self.timings.lease);
         if end_within > self.timings.lease {
             return Err(CoordinatedError::EndWithin);
         }
         let keys = self.keys(&identity)?;
-        let broker = broker(&self.servers, &self.connect).map_err(|reason| {
-            let servers = self.servers.clone();
-            CoordinatedError::Servers { servers, reason }
-        })?;
+        let broker = self.place.broker()?;
         let mut planner = ElectionConfig::new(broker.clone(), keys.bucket(), &keys.planner());
         identity.node().clone_into(&mut planner.holder);
         planner.host = host_name();
@@ -265,10 +248,10 @@ impl CoordinatedBuilder {
     }
 
     fn keys(&self, identity: &Identity) -> Result<Keys, CoordinatedError> {
-        let name = CrewName::new(&self.name)?;
-        let names = Names::new(self.namespace.clone());
-        let bucket = self.bucket.as_deref().unwrap_or(names.crews_bucket());
-        Ok(Keys::new(bucket, &self.scope.key(identity, name.as_str())))
+        let name = CrewName::new(&self.place.name)?;
+        let bucket = self.place.bucket(Names::crews_bucket);
+        let key = self.place.scope.key(identity, name.as_str());
+        Ok(Keys::new(&bucket, &key))
     }
 }
 

@@ -24,6 +24,7 @@ use super::contact::{BucketIs, Contact, Inbound, Way};
 use super::runs::{Patience, Runs, Work};
 use super::share::Trust;
 use super::{CoordinatedEnd, CoordinatedError, CrewStatus};
+use crate::under_way::under_way;
 
 /// The longest sleep: on a clock that stands still in suspension, a timer may be late by that.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
@@ -406,12 +407,5 @@ fn identity(incarnation: Incarnation, name: &str, host: &str) -> Identity {
         incarnation,
         host: host.to_owned(),
         started: (boot_now(), wall_now()),
-    }
-}
-
-async fn under_way(work: Option<&mut BoxFuture<'static, ()>>) {
-    match work {
-        Some(work) => work.await,
-        None => std::future::pending().await,
     }
 }

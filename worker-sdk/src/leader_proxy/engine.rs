@@ -8,8 +8,7 @@ use async_nats::{Client, HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use nats_config::{Broker, ReadError, Stored, header as value_of};
-
+use nats_config::{Broker, Names, ReadError, Stored, header as value_of};
 use protocol::id::SingletonKey;
 use protocol::number::CallNumber;
 use protocol::proxy::{
@@ -21,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{CallAnswer, CallRequest, Command};
 use crate::clock;
 use crate::place::Place;
+use crate::under_way::under_way;
 
 /// How long a read of the lease record waits for its answer.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -73,7 +73,7 @@ pub(super) async fn open(
         .event_callback(|event| async move { tracing::info!(%event, "connection") })
         .connect(servers)
         .await?;
-    let bucket = place.bucket();
+    let bucket = place.bucket(Names::singletons_bucket);
     let record = format!("$KV.{bucket}.{key}");
     let inbox = client.new_inbox();
     let room = client
@@ -222,13 +222,6 @@ impl Engine {
         let publish = client.publish_with_reply_and_headers(subject, reply, headers, payload);
         let sent = self.broker.is_connected() && matches!(publish.now_or_never(), Some(Ok(())));
         (!sent).then_some(CallerInput::Replied(asking, Reply::Unreached))
-    }
-}
-
-async fn under_way(read: Option<&mut Read>) -> Result<Option<Stored>, ReadError> {
-    match read {
-        Some(read) => read.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Calls, Command, Setup, SingletonEnd, SingletonError, SingletonStatus, Tenure, Work};
+use crate::under_way::under_way;
 
 /// The longest sleep: on a clock that stands still in suspension, a timer may be late by that.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
@@ -314,12 +315,5 @@ impl Engine {
         self.ends
             .status
             .send_modify(|status| status.working = working);
-    }
-}
-
-async fn under_way<T>(work: Option<&mut BoxFuture<'static, T>>) -> T {
-    match work {
-        Some(work) => work.await,
-        None => std::future::pending().await,
     }
 }
