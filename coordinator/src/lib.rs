@@ -34,6 +34,7 @@ mod perform;
 mod presence;
 mod questions;
 mod reread;
+mod spent;
 mod steps;
 mod work_queue;
 mod write_watch;

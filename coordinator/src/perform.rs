@@ -19,7 +19,7 @@ use protocol::workers::Rescue;
 
 use crate::driver::Driver;
 use crate::inputs::Done;
-use crate::{drift_watch, presence, reread, steps};
+use crate::{drift_watch, presence, reread, spent, steps};
 
 /// How long a failed try to make a consumer waits.
 const CONSUMER_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -75,10 +75,8 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
     }
     for worker in effects.pings {
         let ping = presence::ping(driver.broker.clone(), worker);
-        driver.under_way.push(
-            ping.map(|(worker, pong)| Done::Ponged(worker, pong))
-                .boxed(),
-        );
+        let ponged = ping.map(|(worker, pong)| Done::Ponged(worker, pong));
+        driver.under_way.push(ponged.boxed());
     }
     for accepted in effects.reread {
         let read = payload(driver.broker.clone(), accepted);
@@ -88,6 +86,10 @@ pub(crate) async fn perform(driver: &mut Driver, effects: Effects) {
         driver
             .under_way
             .push(purge_fence(driver.broker.clone(), epoch).boxed());
+    }
+    if !effects.spent.is_empty() {
+        let deleted = spent::delete(driver.broker.clone(), effects.spent);
+        driver.under_way.push(deleted.boxed());
     }
     for alarm in effects.alarms {
         tracing::warn!("{alarm}");

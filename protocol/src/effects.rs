@@ -44,6 +44,9 @@ pub struct Effects {
     pub reread: Vec<Accepted>,
     /// Purge the fences of these older epochs. A late purge is harmless: the newest stays.
     pub purge_fences: Vec<Epoch>,
+    /// Delete the messages of these attempts from the work queue: their outcomes have long been
+    /// recorded. At any time harmless: an attempt is never dispatched again under its number.
+    pub spent: Vec<AttemptName>,
     /// What an operator should see now.
     pub alarms: Vec<String>,
 }

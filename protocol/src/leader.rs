@@ -1,6 +1,6 @@
 //! What only a leader keeps: what is outstanding, the window, the records to write, the audit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::errands::Errands;
@@ -45,6 +45,8 @@ pub struct Leader {
     pub(crate) unsendable: BTreeMap<Accepted, String>,
     /// The audit.
     pub(crate) audit: Audit,
+    /// What the last listing showed although its outcome is recorded.
+    pub(crate) spent: BTreeSet<(Accepted, Attempt)>,
 }
 
 /// An attempt that stands in the work queue without an outcome, or is on its way there.
@@ -117,6 +119,7 @@ impl Leader {
             errands: Errands::default(),
             unsendable: BTreeMap::new(),
             audit: Audit::Due(now.after(AUDIT_EVERY)),
+            spent: BTreeSet::new(),
         }
     }
 

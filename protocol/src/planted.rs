@@ -58,6 +58,8 @@ bugs! {
     LedgerReplacedUnnoticed: "another record in the place of the last is not noticed",
     AuditJudgesAll: "the audit judges dispatches that were stored after its listing",
     AuditWithoutCatchUp: "the audit judges before the ledger is folded far enough",
+    SpentStays: "what no consumer hands out any more stays in the work queue",
+    UnspentIsDeleted: "work without an outcome is deleted like what is spent",
     RescuedAgain: "a nak is sent again",
     RescueOfWhatIsOver: "what is not outstanding is handed on, too",
     KeyedRescuedSoon: "jobs with a key are handed on as soon as those without",

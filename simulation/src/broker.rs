@@ -14,7 +14,7 @@ use protocol::takeover::fence_len;
 use protocol::time::Timestamp;
 
 use crate::book::{Author, Book, Written};
-use crate::consumer::Consumer;
+use crate::consumer::{Acked, Consumer};
 use crate::hands::Token;
 use crate::stream::{self, Publish, Refused, Second, Stream, StreamRules};
 
@@ -411,6 +411,19 @@ impl Broker {
         }
     }
 
+    /// A leader deletes what it takes for left over.
+    pub(crate) fn delete_spent(&mut self, name: &AttemptName) {
+        self.book.counts.did("deletions of spent work");
+        if !self.book.has_outcome(name) {
+            let what = format!("{} {} without an outcome", name.accepted, name.attempt);
+            self.book.breaks("spent", what);
+        }
+        let found = self.works().find(|(_, work)| work.name == *name);
+        if let Some(at) = found.map(|(at, _)| at) {
+            self.work.delete(at);
+        }
+    }
+
     /// A nak arrives: the server acts on it whoever holds the message by now.
     pub(crate) fn nak(&mut self, now: Timestamp, token: Token, delay: Duration) {
         self.book.tell(|| format!("  nak of {token:?}"));
@@ -430,13 +443,20 @@ impl Broker {
     }
 
     /// A server that is killed forgets who held what and how often, and the last acks.
-    pub(crate) fn forget_deliveries(&mut self, brings_back: bool) {
+    pub(crate) fn forget_deliveries(&mut self, acked: Acked) {
         self.consumers.values_mut().for_each(Consumer::forget);
-        if brings_back {
-            for (at, work) in std::mem::take(&mut self.acked) {
-                let subject = self.subjects.work(&work.name);
-                self.work.bring_back(at, &subject, Some(work));
+        let back = match acked {
+            Acked::StaysAway => Vec::new(),
+            Acked::ComesBack | Acked::IsStranded => std::mem::take(&mut self.acked),
+        };
+        for (at, work) in back {
+            let subject = self.subjects.work(&work.name);
+            if let (Acked::IsStranded, Some(consumer)) =
+                (acked, self.consumers.get_mut(&work.queue))
+            {
+                consumer.pass_over(at);
             }
+            self.work.bring_back(at, &subject, Some(work));
         }
         for work in self.work.contents_mut().flatten() {
             work.deliveries = 0;

@@ -3,7 +3,7 @@
 //!
 //! It knows nothing of jobs. `tests/tests/conformance` asks it and a real nats-server the same.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use protocol::time::Timestamp;
@@ -53,6 +53,7 @@ pub struct Consumer {
     next: u64,
     held: BTreeMap<u64, Held>,
     again: VecDeque<u64>,
+    passed_over: BTreeSet<u64>,
 }
 
 impl Consumer {
@@ -64,6 +65,7 @@ impl Consumer {
             next: 1,
             held: BTreeMap::new(),
             again: VecDeque::new(),
+            passed_over: BTreeSet::new(),
         }
     }
 
@@ -92,7 +94,7 @@ impl Consumer {
         }
         let found = stream
             .from(self.next)
-            .find(|(_, subject, _)| takes(subject));
+            .find(|(at, subject, _)| takes(subject) && !self.passed_over.contains(at));
         let Some((sequence, ..)) = found else {
             self.next = stream.last() + 1;
             return None;
@@ -166,10 +168,26 @@ impl Consumer {
         }
     }
 
+    /// It never hands this one out again.
+    pub fn pass_over(&mut self, sequence: u64) {
+        self.passed_over.insert(sequence);
+    }
+
     /// A server that was killed forgot what it had not written down: all, at the worst.
     pub fn forget(&mut self) {
         self.next = 1;
         self.held.clear();
         self.again.clear();
     }
+}
+
+/// What becomes of the messages that were acked last when their server is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Acked {
+    /// They are gone.
+    StaysAway,
+    /// They are there again, and are handed out again.
+    ComesBack,
+    /// They are there again, and their consumer, which knows that they were acked, passes over them.
+    IsStranded,
 }

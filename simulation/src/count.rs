@@ -74,6 +74,7 @@ pub const PROMISES: &[(&str, &[&str])] = &[
     ("let go", &["let go"]),
     ("nak", &["rescues"]),
     ("audit", &["audits"]),
+    ("spent", &["deletions of spent work"]),
     ("rolled back", &["stops"]),
     ("goes on", &["records"]),
     ("comes to rest", &["jobs"]),

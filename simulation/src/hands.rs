@@ -248,6 +248,9 @@ impl World {
             let event = Event::Ponged(worker, pong);
             self.packets.push_back(Packet::Answer { owner, event });
         }
+        for name in effects.spent {
+            self.packets.push_back(Packet::DeleteSpent { name });
+        }
         for accepted in effects.reread {
             self.packets.push_back(Packet::Read { owner, accepted });
         }

@@ -9,6 +9,7 @@ use protocol::effects::RecordWrite;
 use protocol::id::WorkerId;
 use protocol::message::{EpochBody, WorkerSays, WorkerTold};
 use protocol::number::{Accepted, Attempt, Epoch, Sequence};
+use protocol::subject::AttemptName;
 use protocol::takeover::{Step, WorkTail};
 use protocol::time::Timestamp;
 use protocol::worker;
@@ -55,6 +56,8 @@ pub(crate) enum Packet {
         says: WorkerSays,
         not_before: Timestamp,
     },
+    /// A leader deletes work that is left.
+    DeleteSpent { name: AttemptName },
     /// What a coordinator tells a worker.
     Told { worker: WorkerId, told: WorkerTold },
     /// A record that somebody else writes.
@@ -221,6 +224,7 @@ impl World {
             }
             Some(Packet::Nak { token, delay }) => self.broker.nak(self.now, token, delay),
             Some(Packet::Ack { at }) => self.broker.ack(at),
+            Some(Packet::DeleteSpent { name }) => self.broker.delete_spent(&name),
             Some(packet) => self.packet_of_worker(packet),
         }
     }
@@ -295,6 +299,7 @@ impl World {
             | Packet::Told { .. }
             | Packet::Ack { .. }
             | Packet::Nak { .. }
+            | Packet::DeleteSpent { .. }
             | Packet::Ask { .. }
             | Packet::Reply { .. }) => lost,
             other => return Some(other),

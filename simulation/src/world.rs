@@ -12,6 +12,7 @@ use protocol::time::Timestamp;
 use protocol::window::WindowWidth;
 
 use crate::broker::{Broker, Content};
+use crate::consumer::Acked;
 use crate::count::{Broken, Counts};
 use crate::election::Election;
 use crate::fleet::Worker;
@@ -327,8 +328,12 @@ impl World {
     /// A single server is killed and comes back: connections are gone, and who held what.
     fn kill_broker(&mut self) {
         self.fault("brokers killed");
-        let brings_back = self.rng.once_in(2);
-        self.broker.forget_deliveries(brings_back);
+        let acked = match self.rng.below(4) {
+            0 | 1 => Acked::ComesBack,
+            2 => Acked::IsStranded,
+            _ => Acked::StaysAway,
+        };
+        self.broker.forget_deliveries(acked);
         for n in 0..WORKERS {
             let runs = self.workers[n].runs.values_mut();
             runs.for_each(|run| run.is_tainted = true);

@@ -4,6 +4,7 @@ use super::{Coordinator, Role};
 use crate::effects::Effects;
 use crate::leader::{AUDIT_EVERY, Audit};
 use crate::number::{Accepted, Attempt, Epoch, Sequence};
+use crate::subject::AttemptName;
 use crate::takeover::{Listed, Step, read_listing};
 use crate::time::Timestamp;
 
@@ -77,11 +78,8 @@ impl Coordinator {
         let Role::Leading(leader) = &self.role else {
             return;
         };
-        let there: std::collections::BTreeSet<(Accepted, Attempt)> = listed
-            .attempts
-            .iter()
-            .map(|name| (name.accepted, name.attempt))
-            .collect();
+        let there: std::collections::BTreeSet<(Accepted, Attempt)> =
+            listed.attempts.iter().map(of).collect();
         // Stored before the listing, without an outcome, and not there: its message vanished.
         let vanished: Vec<(Accepted, Attempt)> = leader
             .outstanding
@@ -100,6 +98,37 @@ impl Coordinator {
             self.take_back(accepted, attempt, effects);
         }
         self.adopt_strays(listed, effects);
+        self.delete_spent(listed, effects);
+    }
+
+    /// What is listed for the second time although its outcome is recorded: nobody will ack it any
+    /// more. A server that is killed may bring back what was acked, where no consumer hands it out.
+    fn delete_spent(&mut self, listed: &Listed, effects: &mut Effects) {
+        let Role::Leading(leader) = &self.role else {
+            return;
+        };
+        let spent: Vec<&AttemptName> = match planted!(UnspentIsDeleted) {
+            true => listed.attempts.iter().collect(),
+            false => self.spent(listed).collect(),
+        };
+        let was_there =
+            |name: &&&AttemptName| leader.spent.contains(&of(name)) || planted!(UnspentIsDeleted);
+        if !planted!(SpentStays) {
+            let again = spent.iter().filter(was_there);
+            effects.spent = again.map(|name| (*name).clone()).collect();
+        }
+        let spent = spent.into_iter().map(of).collect();
+        if let Role::Leading(leader) = &mut self.role {
+            leader.spent = spent;
+        }
+    }
+
+    /// Those listed attempts whose outcomes are recorded.
+    pub(super) fn spent<'l>(&self, listed: &'l Listed) -> impl Iterator<Item = &'l AttemptName> {
+        listed.attempts.iter().filter(|name| {
+            let job = self.ledger.job(name.accepted);
+            job.is_some_and(|job| job.name == name.job && job.state.last() >= name.attempt)
+        })
     }
 
     /// Listed, without an outcome, and not in our books: it counts as outstanding.
@@ -124,4 +153,9 @@ impl Coordinator {
         }
         self.role = Role::Leading(leader);
     }
+}
+
+/// An attempt's numbers, which tell it from all others.
+pub(super) const fn of(name: &AttemptName) -> (Accepted, Attempt) {
+    (name.accepted, name.attempt)
 }

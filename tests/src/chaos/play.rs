@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::book::Book;
 use crate::runs;
-use crate::wait::{PATIENCE, eventually, within};
+use crate::wait::{eventually, within};
 
 use super::arguments::Arguments;
 use super::faults::{Done, Planned};
@@ -38,6 +38,9 @@ const HEALED_WITHIN: Duration = Duration::from_secs(120);
 const STILL: Duration = Duration::from_secs(60);
 /// How long all jobs may take to end then: a busy machine has a long backlog.
 const DRAIN: Duration = Duration::from_secs(600);
+/// How long the work queue may take to be empty then: spent work that a killed server brought back is
+/// deleted when a second audit finds it, and a minute lies between two.
+const EMPTY_WITHIN: Duration = Duration::from_secs(180);
 
 /// Plays a run, and keeps its history in `folder`.
 ///
@@ -163,7 +166,7 @@ async fn drain(stage: &Stage) {
             .flatten()?;
         let work = stage.broker.names().work();
         let filter = stage.broker.subjects().work_all();
-        eventually("an empty work queue", PATIENCE, async || {
+        eventually("an empty work queue", EMPTY_WITHIN, async || {
             match stage.broker.list_subjects(work, &filter).await {
                 Ok(left) if left.is_empty() => Ok(()),
                 Ok(left) => Err(format!("{left:?}")),

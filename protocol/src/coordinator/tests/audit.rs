@@ -118,3 +118,52 @@ fn an_audit_of_an_older_epoch_counts_for_nothing() {
         > audited 1 2 -
     ");
 }
+
+#[test]
+fn what_stays_in_the_work_queue_long_after_its_outcome_is_deleted() {
+    run("
+        > config q {}
+        > lead 1
+        consumer q 30000 ms
+        > submit q/a
+        dispatch q/a n3 a1 after #512 (tag 1)
+        > answer 1 513
+        > outcome q/a 3 1 completed
+        > submit q/b
+        dispatch q/b n5 a1 after #513 (tag 2)
+        > answer 2 514
+        > wait 60000
+        audit for e1
+        # the ack of a may be on its way, and b runs
+        > audited 1 5 q.3.1.a q.5.1.b
+        > wait 60000
+        audit for e1
+        > outcome q/b 5 1 completed
+        > audited 1 6 q.3.1.a q.5.1.b
+        delete n3 a1
+        # it may fail: as often as it is needed
+        > wait 60000
+        audit for e1
+        > audited 1 6 q.3.1.a
+        delete n3 a1
+    ");
+}
+
+#[test]
+fn nothing_is_deleted_that_is_not_known_to_be_spent() {
+    run("
+        > config q {}
+        > lead 1
+        consumer q 30000 ms
+        > submit q/a
+        dispatch q/a n3 a1 after #512 (tag 1)
+        > answer 1 513
+        > outcome q/a 3 1 completed
+        > wait 60000
+        audit for e1
+        > audited 1 4 q.3.1.x q.3.2.a q.9.1.y
+        > wait 60000
+        audit for e1
+        > audited 1 4 q.3.1.x q.3.2.a q.9.1.y
+    ");
+}

@@ -58,18 +58,11 @@ pub(crate) fn lines(effects: &Effects, with_pings: bool) -> Vec<String> {
     if with_pings {
         out.extend(effects.pings.iter().map(|worker| format!("ping {worker}")));
     }
-    out.extend(
-        effects
-            .reread
-            .iter()
-            .map(|accepted| format!("read {accepted}")),
-    );
-    out.extend(
-        effects
-            .purge_fences
-            .iter()
-            .map(|epoch| format!("purge fence {epoch}")),
-    );
+    let (reread, fences) = (effects.reread.iter(), effects.purge_fences.iter());
+    out.extend(reread.map(|accepted| format!("read {accepted}")));
+    out.extend(fences.map(|epoch| format!("purge fence {epoch}")));
+    let spent = effects.spent.iter();
+    out.extend(spent.map(|name| format!("delete {} {}", name.accepted, name.attempt)));
     out.extend(effects.alarms.iter().map(|alarm| format!("alarm: {alarm}")));
     out
 }
