@@ -63,6 +63,8 @@ bugs! {
     RescuedAgain: "a nak is sent again",
     RescueOfWhatIsOver: "what is not outstanding is handed on, too",
     KeyedRescuedSoon: "jobs with a key are handed on as soon as those without",
+    RescuedUnknowing: "jobs with a key are handed on before all holders are known",
+    RescuedLate: "jobs with a key are handed on whenever their worker was missed",
     OlderAnnouncementCounts: "an announcement that was overtaken counts",
     LetGoOfAnother: "what a worker let go is handed on whoever holds it",
     LetGoByCount: "what was let go is told by its count alone, which a killed broker starts anew",

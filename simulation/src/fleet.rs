@@ -131,7 +131,9 @@ impl World {
     /// Says something to all coordinators, who may hear it late or not at all.
     fn say(&mut self, n: usize, says: &WorkerSays) {
         if self.workers[n].is_connected {
-            for who in 0..self.hands.len() {
+            let heeds = |who: &usize| self.hands[*who].deaf_until.is_none();
+            let heeding: Vec<usize> = (0..self.hands.len()).filter(heeds).collect();
+            for who in heeding {
                 let says = says.clone();
                 let not_before = self.lags.get(&(n, who)).copied().unwrap_or_default();
                 self.packets.push_back(Packet::Said {

@@ -12,6 +12,7 @@ use protocol::job::{Job, JobState};
 use protocol::leadership::Input;
 use protocol::message::WorkerSays;
 use protocol::number::{Accepted, Sequence};
+use protocol::subject::JobName;
 use protocol::takeover::Step;
 use protocol::time::Timestamp;
 use protocol::workers::{Pong, Rescue};
@@ -43,6 +44,10 @@ pub(crate) struct Hands {
     pub(crate) heard: BTreeMap<(Accepted, u64), u64>,
     let_go: BTreeMap<String, Timestamp>,
     missing: BTreeSet<WorkerId>,
+    /// When it last heard of each delivery, by its ack subject.
+    said: BTreeMap<String, Timestamp>,
+    /// Until then it has no connection on which it hears workers.
+    pub(crate) deaf_until: Option<Timestamp>,
     /// Since its connection, all holders are known from here on.
     known_from: Timestamp,
     /// No write after this tag was sent.
@@ -82,6 +87,8 @@ impl Hands {
             heard: BTreeMap::new(),
             let_go: BTreeMap::new(),
             missing: BTreeSet::new(),
+            said: BTreeMap::new(),
+            deaf_until: None,
             known_from: now.after(SAID_WITHIN),
             last_tag: 0,
             is_ahead: false,
@@ -91,11 +98,18 @@ impl Hands {
     /// Notes what an event tells, to judge what follows from it.
     fn note(&mut self, now: Timestamp, event: &Event<'_>) {
         match event {
+            Event::Connected => self.known_from = now.after(SAID_WITHIN),
+            Event::Said(WorkerSays::Here(presence)) => {
+                let running = presence.running.iter();
+                self.said
+                    .extend(running.map(|taken| (taken.ack.clone(), now)));
+            }
             Event::Dispatched { tag, .. } => {
                 self.in_flight.remove(tag);
             }
             Event::Said(WorkerSays::Took { took: taken, .. }) => {
                 for taken in taken {
+                    self.said.insert(taken.ack.clone(), now);
                     let at = (taken.accepted, taken.attempt.get());
                     let job = self.rules.ledger().job(taken.accepted);
                     let is_open = |job: &Job| match &job.state {
@@ -150,6 +164,28 @@ impl Token {
             count: next(),
             handout: next(),
         }
+    }
+}
+
+impl Hands {
+    /// Whether the lease of what is handed on may have ended, or who holds it by now is not known: then
+    /// the nak may hit another delivery. It is asked of jobs with a key alone.
+    fn is_rash(&self, now: Timestamp, rescue: &Rescue) -> bool {
+        let ledger = self.rules.ledger();
+        let lease = ledger.job(rescue.accepted).and_then(|job| {
+            let (JobName::Named { queue, .. }, JobState::Open(open)) = (&job.name, &job.state)
+            else {
+                return None;
+            };
+            open.spec.key.as_ref()?;
+            Some(ledger.queue_config(queue)?.work_lease_ms)
+        });
+        lease.is_some_and(|millis| {
+            let half = Duration::from_millis(millis / 2);
+            let said = self.said.get(&rescue.ack);
+            let is_fresh = said.is_some_and(|at| now.since(*at) < half);
+            self.deaf_until.is_some() || now < self.known_from || !is_fresh
+        })
     }
 }
 
@@ -244,7 +280,10 @@ impl World {
             self.packets.push_back(Packet::Told { worker, told });
         }
         for worker in effects.pings {
-            let pong = self.pong(&worker);
+            let pong = match self.hands[who].deaf_until {
+                Some(_) => Pong::Silent,
+                None => self.pong(&worker),
+            };
             let event = Event::Ponged(worker, pong);
             self.packets.push_back(Packet::Answer { owner, event });
         }
@@ -348,6 +387,7 @@ impl World {
         let holder = self.holders.get(&token.handout).copied();
         let is_anothers = holder.is_some_and(|n| self.workers[n].id != rescue.worker);
         let known_from = hands.known_from;
+        let is_rash = hands.is_rash(self.now, rescue);
         let is_late = let_go.is_some_and(|at| self.now.since(known_from.max(at)) >= LET_GO_WITHIN);
         let wrong = [
             (is_repeated, "is repeated"),
@@ -359,6 +399,7 @@ impl World {
             (is_over, "is for an attempt with its outcome"),
             (is_here && let_go.is_none(), "is for a worker that is here"),
             (is_here && is_late, "comes long after it was let go"),
+            (is_rash, "of a job with a key may hit another delivery"),
         ];
         if let Some((_, why)) = wrong.iter().find(|(is, _)| *is) {
             let what = format!("a nak of {} {} {why}", rescue.accepted, rescue.attempt);

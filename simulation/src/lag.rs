@@ -1,9 +1,11 @@
-//! What comes late. Announcements: what a worker took is heard of after others have had it, given it
+//! What comes late, or never. Announcements: what a worker took is heard of after others have had it, given it
 //! back, and are gone. Deliveries: held up between two servers of a cluster, while all else flows.
 
 use std::time::Duration;
 
-use protocol::worker::Event;
+use protocol::coordinator::Event;
+use protocol::time::Timestamp;
+use protocol::worker;
 
 use crate::packet::Packet;
 use crate::world::World;
@@ -17,6 +19,32 @@ impl World {
             let until = self.now.after(span);
             let known = self.lags.entry((n, who)).or_insert(until);
             *known = until.max(*known);
+        }
+    }
+
+    /// A coordinator's connection breaks: what workers say until it has a new one never reaches it.
+    pub(crate) fn deafen(&mut self, who: usize, span: Duration) {
+        self.fault("coordinators deaf for a while");
+        let is_for_it =
+            |packet: &Packet| matches!(packet, Packet::Said { who: to, .. } if *to == who);
+        self.packets.retain(|packet| !is_for_it(packet));
+        self.hands[who].deaf_until = Some(self.now.after(span));
+        self.event(who, Event::Disconnected);
+    }
+
+    /// Those whose time without a connection is over have a new one, and call the roll on it.
+    pub(crate) fn hear_again(&mut self) {
+        let now = self.now;
+        for who in 0..self.hands.len() {
+            let is_over = |until: &mut Timestamp| *until <= now;
+            if self.hands[who].deaf_until.take_if(is_over).is_some() {
+                self.event(who, Event::Connected);
+                for n in 0..self.workers.len() {
+                    if self.workers[n].is_reached() {
+                        self.here(n);
+                    }
+                }
+            }
         }
     }
 
@@ -41,8 +69,8 @@ impl World {
             while self.pull(n) && self.rng.once_in(2) {}
             self.deliver(n);
             self.workers[n].is_stopping |= n == second;
-            self.tell_all(n, &Event::Stop);
-            self.tell_all(n, &Event::StopNow);
+            self.tell_all(n, &worker::Event::Stop);
+            self.tell_all(n, &worker::Event::StopNow);
             self.finish(n);
             self.arrive(|packet| matches!(packet, Packet::Nak { .. }));
         }

@@ -174,6 +174,7 @@ impl World {
             self.now = self.now.max(next);
             self.broker.look(self.now);
             self.elect();
+            self.hear_again();
             for who in 0..self.hands.len() {
                 let rules = &self.hands[who].rules;
                 if rules.wake_at(self.now).is_some_and(|at| at <= self.now) {
@@ -302,7 +303,13 @@ impl World {
                 let other = self.rng.index(WORKERS);
                 self.relay(n, other);
             }
-            96 => self.lag(n),
+            96 => {
+                self.lag(n);
+                if self.rng.once_in(2) {
+                    let span = Duration::from_millis(self.rng.below(3_000));
+                    self.deafen(who, span);
+                }
+            }
             97 => {
                 self.fault("slow networks");
                 let millis = self.rng.below(5_000);
@@ -344,6 +351,13 @@ impl World {
         self.hands.iter_mut().for_each(|hands| hands.heard.clear());
         for who in 0..COORDINATORS {
             self.cut(who, 300);
+        }
+        // Who is connected to another server of a cluster goes on hearing.
+        for who in 0..COORDINATORS {
+            if self.rng.once_in(2) {
+                let span = Duration::from_millis(self.rng.below(1_500));
+                self.deafen(who, span);
+            }
         }
     }
 

@@ -159,6 +159,7 @@ impl Patience {
     fn ripe(self, earliest: Timestamp, known_from: Option<Timestamp>) -> Option<Timestamp> {
         match self.lease {
             None => Some(earliest),
+            Some(_) if planted!(RescuedUnknowing) => Some(earliest),
             Some(_) => Some(known_from?.max(earliest)),
         }
     }
@@ -178,7 +179,7 @@ fn is_ripe(now: Timestamp, ripe: Option<Timestamp>, look_at: &mut Option<Timesta
 /// Whether its lease may have ended: then the broker hands it on by itself.
 fn is_over(now: Timestamp, holder: &Holder, patience: Patience) -> bool {
     let lease = patience.lease;
-    lease.is_some_and(|lease| now >= holder.heard.after(lease))
+    lease.is_some_and(|lease| now >= holder.heard.after(lease)) && !planted!(RescuedLate)
 }
 
 /// A job that kills its process is handed on later each time: at once, then after 1 s, 2 s, 4 s.
