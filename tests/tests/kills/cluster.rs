@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use tests::{Lease, Size};
+use futures::TryStreamExt;
+use tests::system::job;
+use tests::wait::{PATIENCE, eventually};
+use tests::{Lease, Size, System};
 
 use crate::fleet::{Fleet, JOBS};
 
@@ -70,4 +73,44 @@ async fn all_three_servers_are_killed_under_load_and_started_again() {
         server.start_again().await.unwrap();
     }
     finish(&fleet).await;
+}
+
+/// One server keeps the consumer by which the leader follows the ledger, and no replica has it.
+#[tokio::test]
+async fn the_server_of_the_leaders_own_consumer_is_killed() {
+    let (mut system, _a) = System::with_leader(Size::Three, Lease::Stable)
+        .await
+        .unwrap();
+    let _worker = system.worker("w1").await.unwrap();
+    system.submit(job("before", "")).await.unwrap();
+    system.end_of("before").await.unwrap();
+    let context = async_nats::jetstream::new(system.client.clone());
+    let keeper = eventually(
+        "the leader's consumer of the ledger",
+        PATIENCE,
+        async || {
+            let ledger = context.get_stream_no_info("JOBS").await?;
+            let all: Vec<_> = ledger.consumers().try_collect().await?;
+            let keepers = all.into_iter().filter_map(|info| info.cluster?.leader);
+            let keepers: Vec<String> = keepers.collect();
+            match keepers.as_slice() {
+                [keeper] => Ok(keeper.clone()),
+                other => Err(anyhow::anyhow!("{other:?}")),
+            }
+        },
+    );
+    let keeper = keeper.await.unwrap();
+    system
+        .cluster()
+        .server(&keeper)
+        .unwrap()
+        .kill()
+        .await
+        .unwrap();
+    // Dispatched by a leader that hears of it, although nobody tells it that its consumer is gone.
+    system.submit(job("after", "")).await.unwrap();
+    assert_eq!(
+        system.end_of("after").await.unwrap().end(),
+        Some("completed")
+    );
 }
