@@ -3,6 +3,7 @@
 //! It reads subjects and bodies by itself, and notes everything that no rule allows. It judges
 //! nothing that the ledger does not hold: who ran what stands in [`crate::runs`].
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use async_nats::jetstream::message::StreamMessage;
@@ -88,7 +89,7 @@ pub struct Book {
     pub last: u64,
     /// The jobs by their acceptance numbers.
     pub jobs: BTreeMap<u64, Job>,
-    /// The barriers in the order of the ledger.
+    /// The barriers in the order of the ledger, without those that came after a newer one.
     pub epochs: Vec<Led>,
     /// What no rule allows.
     pub wrong: Vec<String>,
@@ -215,11 +216,13 @@ impl Book {
     fn epoch(&mut self, record: &StreamMessage, rest: &str) -> Option<()> {
         let epoch: u64 = rest.parse().ok()?;
         let body: Value = serde_json::from_slice(&record.payload).ok()?;
-        if let Some(before) = self.epochs.last()
-            && before.epoch >= epoch
-        {
-            let text = format!("epoch {epoch} after {}", before.epoch);
-            self.wrong.push(text);
+        let newest = self.epochs.last().map_or(0, |led| led.epoch);
+        match epoch.cmp(&newest) {
+            Ordering::Greater => {}
+            Ordering::Equal => self.wrong.push(format!("epoch {epoch} again")),
+            // Written before, and on its way until now, or by a process that stood still: whoever
+            // folds it passes over it, its author as well, who has read of the newer one by then.
+            Ordering::Less => return Some(()),
         }
         self.epochs.push(Led {
             epoch,
@@ -297,5 +300,37 @@ fn recorded(attempt: u64, record: &StreamMessage) -> Recorded {
         code: body["error"]["code"].as_str().map(str::to_owned),
         permanent: body["error"]["permanent"].as_bool().unwrap_or_default(),
         body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::jetstream::message::StreamMessage;
+    use time::OffsetDateTime;
+
+    use super::Book;
+
+    fn barrier(sequence: u64, epoch: u64, holder: &str) -> StreamMessage {
+        StreamMessage {
+            subject: format!("jobs.epoch.{epoch}").into(),
+            sequence,
+            headers: async_nats::HeaderMap::new(),
+            payload: format!(r#"{{"holder":"{holder}"}}"#).into(),
+            time: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// A leader stood still between its listing and its barrier, for longer than its lease.
+    #[test]
+    fn a_barrier_that_comes_after_a_newer_one_makes_no_leader_and_is_no_fault() {
+        let mut book = Book::default();
+        for (sequence, epoch, holder) in [(1, 10, "a"), (2, 12, "b"), (3, 11, "a"), (4, 13, "c")] {
+            book.add(&barrier(sequence, epoch, holder));
+        }
+        let led: Vec<u64> = book.epochs.iter().map(|led| led.epoch).collect();
+        assert_eq!(led, [10, 12, 13]);
+        assert!(book.wrong.is_empty(), "{:?}", book.wrong);
+        book.add(&barrier(5, 13, "a"));
+        assert_eq!(book.wrong, ["epoch 13 again"]);
     }
 }
