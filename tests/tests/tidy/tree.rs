@@ -9,6 +9,9 @@ use tests::program::repository;
 /// Folders that are made, or that others wrote.
 const NOT_OURS: [&str; 5] = ["target", ".git", ".tools", "node_modules", "third-party"];
 
+/// What the name of a folder begins with that `./x prove` wrote.
+const PROOF: &str = "prove-";
+
 /// One file of ours.
 pub(crate) struct File {
     /// Its path from the root of the repository, with `/`.
@@ -51,7 +54,10 @@ fn collect(folder: &Path, path: &str, ends: &[&str], found: &mut Vec<File>) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{path}{name}");
         let kind = entry.file_type().expect("the entry has a type");
-        if kind.is_dir() && !NOT_OURS.contains(&name.as_str()) {
+        if kind.is_dir() {
+            if NOT_OURS.contains(&name.as_str()) || name.starts_with(PROOF) {
+                continue;
+            }
             collect(&entry.path(), &format!("{path}/"), ends, found);
         } else if kind.is_file() && ends.iter().any(|end| name.ends_with(end)) {
             // Files that are no text hold no rule to break.
