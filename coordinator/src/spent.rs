@@ -1,4 +1,4 @@
-//! Work messages that are deleted since their outcomes have long been recorded.
+//! Spent work, deleted: its outcome has long been recorded.
 
 use futures::{StreamExt, stream};
 use nats_config::Broker;
@@ -19,7 +19,7 @@ pub(crate) async fn delete(broker: Broker, attempts: Vec<AttemptName>) -> Done {
     tracing::info!(
         deleted,
         of,
-        "deleted work that was left although its outcome is recorded: a server that was killed brings such work back"
+        "deleted spent work: its outcome is recorded, and nobody acked it; a server that was killed brings such work back"
     );
     Done::Nothing
 }
@@ -29,7 +29,7 @@ async fn delete_one(broker: Broker, name: AttemptName) -> bool {
     match broker.delete(broker.names().work(), &subject).await {
         Ok(deleted) => deleted,
         Err(error) => {
-            tracing::debug!(%error, subject, "failed to delete work that was left; the next audit does it");
+            tracing::debug!(%error, subject, "failed to delete spent work; the next audit does it");
             false
         }
     }

@@ -131,9 +131,9 @@ pub fn context(data: &[u8]) {
             continue;
         };
         let mut others = fields.iter().filter(|(other, _)| *other != name);
-        // Said by no field that may be shown.
+        // Long enough to be no word of a message, and said by no field that may be shown.
         let elsewhere = others.any(|(_, other)| other.to_string().contains(secret));
-        if long_words(secret).next().is_some() && !elsewhere {
+        if secret.len() > 24 && !elsewhere {
             assert!(!shown.contains(secret), "{name} is shown: {shown}");
         }
     }
@@ -174,15 +174,12 @@ fn options_of(settings: &ConnectionSettings, data: &[u8]) {
 
 /// No long word of a secret file stands in an error.
 fn quotes_nothing(shown: &str, data: &[u8]) {
-    for word in long_words(&String::from_utf8_lossy(data)) {
+    let text = String::from_utf8_lossy(data);
+    // Words, since a whole sentence of ours may stand in an input; longer than ours are.
+    for word in text.split_whitespace().filter(|word| word.len() > 24) {
         let is_uri = ["env://", "op://", "nsc://"];
         if !is_uri.iter().any(|start| word.starts_with(start)) {
             assert!(!shown.contains(word), "{shown}");
         }
     }
-}
-
-/// Words that are longer than those of our messages: whole sentences of these may stand in an input.
-fn long_words(text: &str) -> impl Iterator<Item = &str> {
-    text.split_whitespace().filter(|word| word.len() > 24)
 }

@@ -2,6 +2,7 @@
 //! answers. It never retries, never decides, and never sends while there is no connection.
 
 mod batch;
+mod delete;
 mod read;
 
 use std::sync::Arc;

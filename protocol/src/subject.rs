@@ -55,6 +55,14 @@ pub struct AttemptName {
     pub attempt: Attempt,
 }
 
+impl AttemptName {
+    /// Its numbers, which tell it from all others.
+    #[must_use]
+    pub const fn numbers(&self) -> (Accepted, Attempt) {
+        (self.accepted, self.attempt)
+    }
+}
+
 /// What a control record asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {

@@ -411,7 +411,7 @@ impl Broker {
         }
     }
 
-    /// A leader deletes what it takes for left over.
+    /// A leader deletes what it takes for spent.
     pub(crate) fn delete_spent(&mut self, name: &AttemptName) {
         self.book.counts.did("deletions of spent work");
         if !self.book.has_outcome(name) {

@@ -131,9 +131,10 @@ impl World {
     /// Says something to all coordinators, who may hear it late or not at all.
     fn say(&mut self, n: usize, says: &WorkerSays) {
         if self.workers[n].is_connected {
-            let heeds = |who: &usize| self.hands[*who].deaf_until.is_none();
-            let heeding: Vec<usize> = (0..self.hands.len()).filter(heeds).collect();
-            for who in heeding {
+            for who in 0..self.hands.len() {
+                if self.hands[who].deaf_until.is_some() {
+                    continue;
+                }
                 let says = says.clone();
                 let not_before = self.lags.get(&(n, who)).copied().unwrap_or_default();
                 self.packets.push_back(Packet::Said {

@@ -137,6 +137,26 @@ impl Hands {
             _ => {}
         }
     }
+
+    /// Whether the lease of what is handed on may have ended, or who holds it by now is not known: then
+    /// the nak may hit another delivery. It is asked of jobs with a key alone.
+    fn is_rash(&self, now: Timestamp, rescue: &Rescue) -> bool {
+        let ledger = self.rules.ledger();
+        let lease = ledger.job(rescue.accepted).and_then(|job| {
+            let (JobName::Named { queue, .. }, JobState::Open(open)) = (&job.name, &job.state)
+            else {
+                return None;
+            };
+            open.spec.key.as_ref()?;
+            Some(ledger.queue_config(queue)?.work_lease_ms)
+        });
+        lease.is_some_and(|millis| {
+            let half = Duration::from_millis(millis / 2);
+            let said = self.said.get(&rescue.ack);
+            let is_fresh = said.is_some_and(|at| now.since(*at) < half);
+            self.deaf_until.is_some() || now < self.known_from || !is_fresh
+        })
+    }
 }
 
 /// One handing out of a message.
@@ -164,28 +184,6 @@ impl Token {
             count: next(),
             handout: next(),
         }
-    }
-}
-
-impl Hands {
-    /// Whether the lease of what is handed on may have ended, or who holds it by now is not known: then
-    /// the nak may hit another delivery. It is asked of jobs with a key alone.
-    fn is_rash(&self, now: Timestamp, rescue: &Rescue) -> bool {
-        let ledger = self.rules.ledger();
-        let lease = ledger.job(rescue.accepted).and_then(|job| {
-            let (JobName::Named { queue, .. }, JobState::Open(open)) = (&job.name, &job.state)
-            else {
-                return None;
-            };
-            open.spec.key.as_ref()?;
-            Some(ledger.queue_config(queue)?.work_lease_ms)
-        });
-        lease.is_some_and(|millis| {
-            let half = Duration::from_millis(millis / 2);
-            let said = self.said.get(&rescue.ack);
-            let is_fresh = said.is_some_and(|at| now.since(*at) < half);
-            self.deaf_until.is_some() || now < self.known_from || !is_fresh
-        })
     }
 }
 

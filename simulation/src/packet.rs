@@ -56,7 +56,7 @@ pub(crate) enum Packet {
         says: WorkerSays,
         not_before: Timestamp,
     },
-    /// A leader deletes work that is left.
+    /// A leader deletes spent work.
     DeleteSpent { name: AttemptName },
     /// What a coordinator tells a worker.
     Told { worker: WorkerId, told: WorkerTold },

@@ -271,7 +271,7 @@ impl World {
         if let Some(entry) = self.broker.book.jobs.get_mut(&name.accepted) {
             entry.robbed.insert(name.attempt.get());
         }
-        let at = (name.accepted, name.attempt);
+        let at = name.numbers();
         let runs = self.workers.iter_mut();
         runs.filter_map(|worker| worker.runs.get_mut(&at))
             .for_each(|run| run.is_tainted = true);

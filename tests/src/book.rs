@@ -3,8 +3,7 @@
 //! It reads subjects and bodies by itself, and notes everything that no rule allows. It judges
 //! nothing that the ledger does not hold: who ran what stands in [`crate::runs`].
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_nats::jetstream::message::StreamMessage;
 use serde_json::Value;
@@ -95,6 +94,8 @@ pub struct Book {
     pub wrong: Vec<String>,
     /// The subject of each sequence.
     pub subjects: BTreeMap<u64, String>,
+    /// The epochs that have a barrier.
+    barriers: BTreeSet<u64>,
     ids: BTreeMap<(String, String), u64>,
     /// The attempts that each queue's newest configuration allows.
     queues: BTreeMap<String, u64>,
@@ -216,13 +217,13 @@ impl Book {
     fn epoch(&mut self, record: &StreamMessage, rest: &str) -> Option<()> {
         let epoch: u64 = rest.parse().ok()?;
         let body: Value = serde_json::from_slice(&record.payload).ok()?;
-        let newest = self.epochs.last().map_or(0, |led| led.epoch);
-        match epoch.cmp(&newest) {
-            Ordering::Greater => {}
-            Ordering::Equal => self.wrong.push(format!("epoch {epoch} again")),
-            // Written before, and on its way until now, or by a process that stood still: whoever
-            // folds it passes over it, its author as well, who has read of the newer one by then.
-            Ordering::Less => return Some(()),
+        if !self.barriers.insert(epoch) {
+            self.wrong.push(format!("epoch {epoch} again"));
+        }
+        // Written before, and on its way until now, or by a process that stood still: whoever folds it
+        // passes over it, its author as well, who has read of the newer one by then.
+        if self.barriers.last() > Some(&epoch) {
+            return Some(());
         }
         self.epochs.push(Led {
             epoch,
@@ -331,6 +332,7 @@ mod tests {
         assert_eq!(led, [10, 12, 13]);
         assert!(book.wrong.is_empty(), "{:?}", book.wrong);
         book.add(&barrier(5, 13, "a"));
-        assert_eq!(book.wrong, ["epoch 13 again"]);
+        book.add(&barrier(6, 11, "a"));
+        assert_eq!(book.wrong, ["epoch 13 again", "epoch 11 again"]);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod executor;
 pub mod front_end;
+pub mod program;
 
 use serde::{Deserialize, Serialize};
 use worker_sdk::Job;

@@ -1,6 +1,5 @@
 //! Reads at the leader of a stream: what they show was committed, and nothing committed before is
-//! missing. Direct gets, which any replica answers, are not made here. A single message is deleted
-//! here, too: where it stands is read before.
+//! missing. Direct gets, which any replica answers, are not made here.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -61,11 +60,6 @@ struct Failure {
     err_code: u64,
     #[serde(default)]
     description: String,
-}
-
-#[derive(Deserialize)]
-struct Deleted {
-    success: bool,
 }
 
 #[derive(Deserialize)]
@@ -149,21 +143,6 @@ impl Broker {
     ) -> Result<Option<Stored>, ReadError> {
         let request = json!({ "seq": from.get(), "next_by_subj": ">" });
         self.message(stream, &request).await
-    }
-
-    /// Deletes the message on `subject`, wherever it stands. Returns whether there was one. It is
-    /// for subjects that are used once only: the sequence is read first.
-    ///
-    /// # Errors
-    /// No usable answer; the message may be there or not then.
-    pub async fn delete(&self, stream: &str, subject: &str) -> Result<bool, ReadError> {
-        let Some(stored) = self.last(stream, subject).await? else {
-            return Ok(false);
-        };
-        let verb = format!("STREAM.MSG.DELETE.{stream}");
-        let request = json!({ "seq": stored.sequence.get(), "no_erase": true });
-        let deleted = self.api::<Deleted>(&verb, stream, &request).await;
-        deleted.map(|deleted| deleted.success)
     }
 
     async fn message(&self, stream: &str, request: &Value) -> Result<Option<Stored>, ReadError> {

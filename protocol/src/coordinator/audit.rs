@@ -79,7 +79,7 @@ impl Coordinator {
             return;
         };
         let there: std::collections::BTreeSet<(Accepted, Attempt)> =
-            listed.attempts.iter().map(of).collect();
+            listed.attempts.iter().map(AttemptName::numbers).collect();
         // Stored before the listing, without an outcome, and not there: its message vanished.
         let vanished: Vec<(Accepted, Attempt)> = leader
             .outstanding
@@ -104,22 +104,17 @@ impl Coordinator {
     /// What is listed for the second time although its outcome is recorded: nobody will ack it any
     /// more. A server that is killed may bring back what was acked, where no consumer hands it out.
     fn delete_spent(&mut self, listed: &Listed, effects: &mut Effects) {
-        let Role::Leading(leader) = &self.role else {
+        let spent: Vec<&AttemptName> = self.spent(listed).collect();
+        let Role::Leading(leader) = &mut self.role else {
             return;
         };
-        let spent: Vec<&AttemptName> = match planted!(UnspentIsDeleted) {
-            true => listed.attempts.iter().collect(),
-            false => self.spent(listed).collect(),
-        };
-        let was_there =
-            |name: &&&AttemptName| leader.spent.contains(&of(name)) || planted!(UnspentIsDeleted);
+        let numbers = spent.iter().map(|name| name.numbers()).collect();
+        let before = std::mem::replace(&mut leader.spent, numbers);
         if !planted!(SpentStays) {
-            let again = spent.iter().filter(was_there);
-            effects.spent = again.map(|name| (*name).clone()).collect();
-        }
-        let spent = spent.into_iter().map(of).collect();
-        if let Role::Leading(leader) = &mut self.role {
-            leader.spent = spent;
+            let again = spent
+                .into_iter()
+                .filter(|it| before.contains(&it.numbers()));
+            effects.spent = again.cloned().collect();
         }
     }
 
@@ -127,7 +122,9 @@ impl Coordinator {
     pub(super) fn spent<'l>(&self, listed: &'l Listed) -> impl Iterator<Item = &'l AttemptName> {
         listed.attempts.iter().filter(|name| {
             let job = self.ledger.job(name.accepted);
-            job.is_some_and(|job| job.name == name.job && job.state.last() >= name.attempt)
+            let is_spent =
+                job.is_some_and(|job| job.name == name.job && job.state.last() >= name.attempt);
+            is_spent || planted!(UnspentIsDeleted)
         })
     }
 
@@ -153,9 +150,4 @@ impl Coordinator {
         }
         self.role = Role::Leading(leader);
     }
-}
-
-/// An attempt's numbers, which tell it from all others.
-pub(super) const fn of(name: &AttemptName) -> (Accepted, Attempt) {
-    (name.accepted, name.attempt)
 }

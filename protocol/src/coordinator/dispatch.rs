@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::audit::of;
 use super::{Coordinator, Role};
 use crate::answer::Answer;
 use crate::config::QueueConfig;
@@ -33,7 +32,7 @@ impl Coordinator {
         for name in &listed.attempts {
             self.adopt(&mut leader, name, listed.fence_last);
         }
-        leader.spent = self.spent(&listed).map(of).collect();
+        leader.spent = self.spent(&listed).map(AttemptName::numbers).collect();
         for accepted in &self.to_end {
             if !leader.outstanding.contains_key(accepted) {
                 leader.errands.add(*accepted);

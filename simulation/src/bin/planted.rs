@@ -50,6 +50,8 @@ struct Row {
 struct Summary {
     planted: usize,
     caught: usize,
+    /// Those that a seed showed within its time.
+    found: usize,
     kept: usize,
     seconds: f64,
     bugs: Vec<Row>,
@@ -115,9 +117,11 @@ fn main() -> anyhow::Result<ExitCode> {
             continue;
         }
         let row = try_one(&arguments, name, takes_out)?;
-        let seed = row
-            .seed
-            .map_or_else(|| "kept".to_owned(), |seed| seed.to_string());
+        let seed = match (row.seed, row.kept_steps) {
+            (Some(seed), _) => seed.to_string(),
+            (None, Some(_)) => "kept".to_owned(),
+            (None, None) => "-".to_owned(),
+        };
         let steps = row
             .kept_steps
             .map_or_else(|| "-".to_owned(), |n| n.to_string());
@@ -131,10 +135,14 @@ fn main() -> anyhow::Result<ExitCode> {
     let caught = bugs.iter().filter(|row| row.rule.is_some()).count();
     let kept = bugs.iter().filter(|row| row.kept_steps.is_some()).count();
     let planted = bugs.len();
-    println!("{caught} of {planted} planted bugs were caught, {kept} are shown by a kept schedule");
+    let found = bugs.iter().filter(|row| row.seed.is_some()).count();
+    println!(
+        "{caught} of {planted} planted bugs were caught, {found} of them by a seed, {kept} are shown by a kept schedule"
+    );
     let summary = Summary {
         planted,
         caught,
+        found,
         kept,
         seconds: started.elapsed().as_secs_f64(),
         bugs,

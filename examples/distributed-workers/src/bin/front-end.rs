@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use distributed_workers::front_end;
+use distributed_workers::{front_end, program};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use worker_sdk::Client;
 use worker_sdk::async_nats::ConnectOptions;
@@ -34,24 +33,14 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
-    let mut terminate = signal(SignalKind::terminate()).context("hear SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("hear SIGINT")?;
+    program::log();
+    let told = program::told_to_stop()?;
     // A broker that is not there yet is one that is away: clients hear so, and ask again.
     let options = ConnectOptions::new().retry_on_initial_connect();
     let client = Client::connect(&arguments.server, options, "jobs".parse()?).await?;
     let listener = TcpListener::bind(arguments.listen).await;
     let listener = listener.with_context(|| format!("listen on {}", arguments.listen))?;
     tracing::info!("ready, listening on {}", listener.local_addr()?);
-    let told = async {
-        tokio::select! {
-            _ = terminate.recv() => (),
-            _ = interrupt.recv() => (),
-        }
-    };
     serve(listener, client.with_patience(PATIENCE), told).await
 }
 

@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use distributed_workers::executor::Executor;
-use distributed_workers::{Multiply, QUEUE};
-use tokio::signal::unix::{SignalKind, signal};
+use distributed_workers::{Multiply, QUEUE, program};
 use worker_sdk::{JobContext, JobLog, Worker, WorkerOptions};
 
 /// How long running jobs may take to finish after SIGTERM before they are given back.
@@ -45,20 +44,13 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
-    let mut terminate = signal(SignalKind::terminate()).context("hear SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("hear SIGINT")?;
+    program::log();
+    let told = program::told_to_stop()?;
     let worker = start(&arguments).await?;
     tracing::info!(worker_id = %worker.id(), workers = arguments.workers, "ready");
     let mut asked = false;
     let told = async {
-        tokio::select! {
-            _ = terminate.recv() => (),
-            _ = interrupt.recv() => (),
-        }
+        told.await;
         asked = true;
     };
     let stopped = worker.run_until(told, PATIENCE).await;
